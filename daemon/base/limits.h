@@ -1,0 +1,82 @@
+/* Every maximum that bounds what a peer, a file or time can make grow, with its
+ * reason. A number without a source says "chosen". */
+#pragma once
+
+/* One message on the socket. A result may be 6 MiB (Lambda's response limit)
+ * and must fit with its envelope. */
+#define DD_FRAME_MAX (8u * 1024 * 1024)
+
+/* Nesting of one message: no method needs more than 8; chosen with room. */
+#define DD_FRAME_DEPTH_MAX 16
+
+/* Elements of one message, all containers together: 32 times the largest
+ * checkpoint batch; bounds the decoder's memory to a small multiple of the frame. */
+#define DD_FRAME_ITEMS_MAX 65536
+
+/* Ids, names and the like, from the service model (service-api 3.2, 8.2). */
+#define DD_OPERATION_ID_MAX 64
+#define DD_NAME_MAX 256
+#define DD_SUB_TYPE_MAX 32
+#define DD_FUNCTION_NAME_MAX 64
+#define DD_EXECUTION_NAME_MAX 64
+#define DD_ARN_MAX 1024
+#define DD_TOKEN_MAX 2048
+#define DD_CLIENT_TOKEN_MAX 64
+
+/* Payload sizes, in bytes of UTF-8 (service-api 3.6, 9). */
+#define DD_PAYLOAD_MAX 1048576
+#define DD_INPUT_MAX 6291456
+#define DD_RESULT_MAX 6291456
+#define DD_ERROR_OBJECT_MAX 32768
+#define DD_STACK_LINES_MAX 1024 /* chosen; the byte limit above is met first */
+
+/* A child's result above this is replaced by its summary (sdk-semantics 6). */
+#define DD_REPLAY_CHILDREN_THRESHOLD 262144
+/* A handler's result above this is checkpointed before it is returned. */
+#define DD_RESPONSE_MAX (6 * 1024 * 1024 - 50)
+
+/* One checkpoint request (sdk-semantics 8.1). */
+#define DD_BATCH_BYTES_MAX 768000
+#define DD_BATCH_UPDATES_MAX 250
+
+/* Durations in seconds (service-api 3.2, 8.4). */
+#define DD_SECONDS_MAX 31622400
+#define DD_RETENTION_DAYS_MAX 90
+
+/* AWS's quotas, on by default where AWS is imitated (service-api 9). */
+#define DD_AWS_OPERATIONS_MAX 3000
+#define DD_AWS_BYTES_MAX (100 * 1000 * 1000)
+
+/* Off AWS, the memory of one loaded execution is what bounds it; chosen so that
+ * a map of 100,000 items with a step each fits. */
+#define DD_OPERATIONS_MAX 1000000
+
+/* Page sizes of state and history (service-api 1.3). */
+#define DD_PAGE_ITEMS_MAX 1000
+#define DD_PAGE_ITEMS_DEFAULT 100
+/* Bytes of one page or one window of the replay cursor; a page holds at least
+ * one item, whatever its size. */
+#define DD_PAGE_BYTES_MAX (1024 * 1024)
+
+/* An async update waits at most this long for company (sdk-semantics 14.2: a
+ * step's START must be out within a second even if its process then dies). */
+#define DD_FLUSH_DELAY_MS 50
+
+/* Sessions and calls of one connection; chosen. A worker at --concurrency 1000
+ * needs as many sessions, each with a few parked calls. */
+#define DD_CONNECTION_SESSIONS_MAX 4096
+#define DD_CONNECTION_CALLS_MAX 65536
+/* Bytes queued towards one peer before its reads are paused; two largest frames. */
+#define DD_CONNECTION_BACKLOG_MAX (2u * DD_FRAME_MAX)
+#define DD_CONNECTIONS_MAX 4096
+
+/* Handles of operations and contexts that one session has open; chosen. */
+#define DD_SESSION_HANDLES_MAX 1000000
+
+/* What one worker may register. */
+#define DD_WORKER_FUNCTIONS_MAX 256
+#define DD_WORKER_CONCURRENCY_MAX 10000
+
+/* Copy of the handler's log lines kept per execution. */
+#define DD_LOG_LINES_MAX 10000
+#define DD_LOG_BYTES_MAX (1024 * 1024)

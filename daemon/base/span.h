@@ -1,0 +1,40 @@
+/* A borrowed run of bytes. NULL data means "absent"; an empty span has data. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <string.h>
+
+struct dd_span {
+    const char *data;
+    size_t len;
+};
+
+#define DD_SPAN_NONE ((struct dd_span){NULL, 0})
+
+/* A span over a string literal. */
+#define DD_SPAN(literal) ((struct dd_span){"" literal, sizeof(literal) - 1})
+
+static inline struct dd_span dd_span_make(const void *data, size_t len)
+{
+    return (struct dd_span){data, len};
+}
+
+/* A span over a NUL-terminated string; NULL gives an absent span. */
+static inline struct dd_span dd_span_cstr(const char *cstr)
+{
+    return (struct dd_span){cstr, cstr ? strlen(cstr) : 0};
+}
+
+/* Equal bytes; absent equals absent only. */
+static inline bool dd_span_equal(struct dd_span a, struct dd_span b)
+{
+    if (!a.data || !b.data)
+        return !a.data && !b.data;
+    return a.len == b.len && memcmp(a.data, b.data, a.len) == 0;
+}
+
+static inline bool dd_span_is(struct dd_span span, const char *cstr)
+{
+    return dd_span_equal(span, dd_span_cstr(cstr));
+}

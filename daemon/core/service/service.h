@@ -1,0 +1,211 @@
+/* The service engine: what AWS runs, as a function of (execution, event) to
+ * facts and a reply.
+ *
+ * One `struct dd_execution` is one durable execution. Executions do not know
+ * each other, so names, queues and timers across executions are the engine
+ * room's business, derived from the head that each execution shows.
+ *
+ * Each dd_execution_*() call below is an event. It appends facts to `out`
+ * after applying them to the execution; the caller makes them durable before it
+ * lets the reply leave. A refused event appends nothing and changes nothing.
+ *
+ * Time is an argument, in ms since 1970; it never runs backwards for one
+ * execution (an earlier `now_ms` counts as the last one seen). Single thread.
+ */
+#pragma once
+
+#include "base/error.h"
+#include "base/uuid.h"
+#include "core/service/fact.h"
+
+struct dd_execution;
+
+/* The same for all executions of a process; borrowed for the execution's life. */
+struct dd_service_config {
+    char region[32];
+    char account[13];    /* twelve digits */
+    uint8_t secret[32];  /* keys the MAC of checkpoint tokens; from the store */
+    /* Failed invocations in a row that close an execution FAILED; 0: never. */
+    uint32_t invocation_retries;
+    uint32_t operations_max; /* operations of one execution, DD_OPERATIONS_MAX or AWS's */
+    uint64_t bytes_max;      /* payload bytes written by one execution; 0: no quota */
+};
+
+/* Where an execution stands, for whoever schedules it. Derived from its facts. */
+enum dd_work {
+    DD_WORK_NONE,    /* waits for time or the outside, or is closed */
+    DD_WORK_QUEUED,  /* wants an invocation, since work_since_ms */
+    DD_WORK_RUNNING, /* an invocation is in flight, since work_since_ms */
+};
+
+/* What the rest of the process needs to know of an execution at rest. Text
+ * members are borrowed from the execution. */
+struct dd_head {
+    struct dd_uuid id;
+    struct dd_text *function;
+    struct dd_text *name;
+    enum dd_execution_status status;
+    enum dd_work work;
+    int64_t work_since_ms;
+    int64_t next_due_ms; /* earliest timer: wait, retry, timeout, retention; 0: none */
+    int64_t start_ms;
+    int64_t end_ms;
+    uint32_t events;  /* last EventId */
+    uint32_t records; /* journal records so far; the caller counts them */
+};
+
+/* Gives an execution without facts. `config` is kept borrowed. */
+struct dd_execution *dd_execution_new(const struct dd_service_config *config);
+void dd_execution_free(struct dd_execution *execution);
+
+/* Folds one fact: on load from the journal, in order. DD_STORE_CORRUPT when the
+ * fact cannot follow the ones before it. Borrows `fact`, references its texts. */
+int dd_execution_apply(struct dd_execution *execution, const struct dd_fact *fact,
+                       struct dd_error *error) DD_MUST_CHECK;
+
+void dd_execution_head(const struct dd_execution *execution, struct dd_head *out_head);
+
+/* Bytes it holds in memory, near enough for an eviction budget. */
+size_t dd_execution_memory(const struct dd_execution *execution);
+
+/* arn:aws:lambda:<region>:<account>:function:<fn>:$LATEST/durable-execution/
+ * <name>/<id> (service-api 8.2). Borrowed; never NULL once started. */
+struct dd_text *dd_execution_arn(const struct dd_execution *execution);
+
+/* The EXECUTION operation (input, start), the result or error it closed with
+ * (NULL when none) and the status. Borrowed. */
+const struct dd_operation *dd_execution_operation(const struct dd_execution *execution);
+struct dd_text *dd_execution_result(const struct dd_execution *execution);
+struct dd_error_object *dd_execution_error(const struct dd_execution *execution);
+int64_t dd_execution_timeout_s(const struct dd_execution *execution);
+
+/* --- events ------------------------------------------------------------- */
+
+struct dd_start {
+    struct dd_uuid id;
+    struct dd_span function;
+    struct dd_span name;  /* absent: the id's text is the name */
+    struct dd_span input; /* absent: no InputPayload */
+    int64_t execution_timeout_s;
+    int64_t retention_s;
+};
+
+/* Starts an execution that has no facts. Checks name and sizes
+ * (DD_VALIDATION, DD_REQUEST_TOO_LARGE). */
+int dd_execution_start(struct dd_execution *execution, const struct dd_start *start,
+                       int64_t now_ms, struct dd_facts *out, struct dd_error *error)
+    DD_MUST_CHECK;
+
+/* A start under a name that is taken (service-api 8.1): 0 when `input` is the
+ * same text, so the caller answers with this execution; else DD_ALREADY_STARTED. */
+int dd_execution_start_again(const struct dd_execution *execution, struct dd_span input,
+                             struct dd_error *error) DD_MUST_CHECK;
+
+/* What an invocation is given (service-api 2). The state itself is not in it:
+ * the envelope carries no operations and a marker, so that the one path by
+ * which a session learns the state is dd_execution_state(). */
+struct dd_envelope {
+    struct dd_text *arn;          /* borrowed */
+    struct dd_text *token;        /* given */
+    struct dd_text *request_id;   /* given */
+    struct dd_text **updated_ids; /* given: UpdatedOperationIds */
+    size_t updated_ids_len;
+};
+void dd_envelope_deinit(struct dd_envelope *envelope);
+
+/* Begins an invocation of an execution whose work is QUEUED (asserted). Fires
+ * what is due first. `random` makes the request id; `worker` is a label for
+ * people and for recovery ("pid 4711 since 8812345"). */
+void dd_execution_invoke(struct dd_execution *execution, int64_t now_ms,
+                         const uint8_t random[16], struct dd_span worker,
+                         struct dd_facts *out, struct dd_envelope *out_envelope);
+
+/* How the invocation in flight ended. */
+enum dd_outcome_kind {
+    DD_OUTCOME_RETURNED, /* the function returned; its output is below */
+    DD_OUTCOME_FAILED,   /* function error, crash, timeout: `error` says which */
+    DD_OUTCOME_RELEASED, /* handed back, or lost with the daemon: uncounted */
+};
+
+/* Handler output (service-api 2.1), parsed by the codec. */
+struct dd_outcome {
+    enum dd_outcome_kind kind;
+    bool malformed;                  /* not an object, or no known Status */
+    enum dd_execution_status status; /* SUCCEEDED, FAILED, or RUNNING for PENDING */
+    struct dd_text *result;          /* borrowed, NULL when absent */
+    struct dd_error_object *error;   /* borrowed, NULL when absent */
+};
+
+/* Ends the invocation `request_id`: completes it, closes the execution, arms
+ * the retry, or queues the next one (service-api 2.1, 5.3, 5.5). An unknown or
+ * ended request id is DD_NOT_FOUND. `unit` in [0,1) spreads the retry delay. */
+int dd_execution_invoked(struct dd_execution *execution, struct dd_span request_id,
+                         const struct dd_outcome *outcome, double unit, int64_t now_ms,
+                         struct dd_facts *out, struct dd_error *error) DD_MUST_CHECK;
+
+struct dd_checkpoint {
+    struct dd_span arn;          /* as the caller named the execution */
+    struct dd_span token;
+    struct dd_span client_token; /* absent: no replay */
+    const struct dd_update *updates;
+    size_t updates_len;
+};
+
+/* NewExecutionState and the next token (service-api 4.4, 4.5). */
+struct dd_checkpointed {
+    struct dd_text *token; /* given; NULL after a closing update */
+    struct dd_operation *operations; /* given */
+    size_t operations_len;
+};
+void dd_checkpointed_deinit(struct dd_checkpointed *checkpointed);
+
+/* CheckpointDurableExecution: validates all, applies all, fires due timers,
+ * hands out the next token (service-api 3.4 to 3.6, 4). A replay of the last
+ * checkpoint (same token, same client token) answers the same again. */
+int dd_execution_checkpoint(struct dd_execution *execution,
+                            const struct dd_checkpoint *checkpoint, int64_t now_ms,
+                            struct dd_facts *out, struct dd_checkpointed *out_checkpointed,
+                            struct dd_error *error) DD_MUST_CHECK;
+
+/* One page of GetDurableExecutionState, in order of start, children of closed
+ * contexts left out unless ReplayChildren (service-api 1.3, 3.7). `token` must
+ * be the current one. `marker` is absent on the first page. */
+struct dd_page {
+    const struct dd_operation **operations; /* given array; operations borrowed */
+    size_t operations_len;
+    struct dd_text *next_marker; /* given; NULL on the last page */
+};
+void dd_page_deinit(struct dd_page *page);
+int dd_execution_state(struct dd_execution *execution, struct dd_span arn,
+                       struct dd_span token, struct dd_span marker, size_t items_max,
+                       struct dd_page *out_page, struct dd_error *error) DD_MUST_CHECK;
+
+/* StopDurableExecution; `failure` may be NULL. Closed already: 0, nothing happens.
+ * The time it stopped at is end_ms of the head. */
+int dd_execution_stop(struct dd_execution *execution, struct dd_error_object *failure,
+                      int64_t now_ms, struct dd_facts *out, struct dd_error *error)
+    DD_MUST_CHECK;
+
+/* Fires every timer that is due at `now_ms`: waits, step retries, the retry of
+ * a failed invocation, the ExecutionTimeout. Retention is the caller's: a
+ * closed execution whose next_due_ms has come is to be deleted. */
+void dd_execution_due(struct dd_execution *execution, int64_t now_ms, struct dd_facts *out);
+
+/* --- reading for people --------------------------------------------------- */
+
+/* Every operation in order of start, EXECUTION first. Borrowed, valid until the
+ * next event. */
+const struct dd_operation *const *dd_execution_operations(const struct dd_execution *execution,
+                                                          size_t *out_len);
+
+/* Why the execution stands where it stands, as data for one sentence. */
+struct dd_standing {
+    enum dd_work work;
+    int64_t since_ms;
+    int64_t retry_ms;            /* when a failed invocation is retried; 0: none */
+    uint32_t failures;           /* failed invocations in a row */
+    struct dd_error_object *last_failure; /* of the invocation; borrowed */
+    struct dd_text *worker;      /* of the invocation in flight; borrowed */
+    const struct dd_operation *awaited; /* the pending operation due first; borrowed */
+};
+void dd_execution_standing(const struct dd_execution *execution, struct dd_standing *out);
