@@ -28,7 +28,8 @@
     X(INVOCATION_STARTED, 60, NULL)                                            \
     X(INVOCATION_COMPLETED, 61, "InvocationCompleted")                         \
     X(INVOCATION_RELEASED, 62, NULL)                                           \
-    X(CHECKPOINTED, 63, NULL)
+    X(CHECKPOINTED, 63, NULL)                                                  \
+    X(INVOCATION_DUE, 64, NULL)
 
 enum dd_fact_kind {
     DD_FACT_NONE = 0,
@@ -56,6 +57,7 @@ const char *dd_fact_event_type(enum dd_fact_kind kind);
  * INVOCATION_COMPLETED request_id, start_ms, error; due_ms = when the retry of
  *                      a failed invocation may start, 0 for a clean return
  * INVOCATION_RELEASED  request_id: handed back or lost, uncounted
+ * INVOCATION_DUE       the retry of a failed invocation may start now
  * CHECKPOINTED         token_seq (of the token it handed out), client_token;
  *                      closes the batch of one checkpoint
  *

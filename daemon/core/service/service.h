@@ -10,7 +10,9 @@
  * lets the reply leave. A refused event appends nothing and changes nothing.
  *
  * Time is an argument, in ms since 1970; it never runs backwards for one
- * execution (an earlier `now_ms` counts as the last one seen). Single thread.
+ * execution: facts carry the later of `now_ms` and the last time recorded. Whether
+ * a timer is due is asked of `now_ms` alone, so a clock stepped back delays timers
+ * and never fires one early. Single thread.
  */
 #pragma once
 
@@ -86,8 +88,8 @@ struct dd_start {
     struct dd_span function;
     struct dd_span name;  /* absent: the id's text is the name */
     struct dd_span input; /* absent: no InputPayload */
-    int64_t execution_timeout_s;
-    int64_t retention_s;
+    int64_t execution_timeout_s; /* 0: none */
+    int64_t retention_s;         /* 0: kept until somebody deletes it */
 };
 
 /* Starts an execution that has no facts. Checks name and sizes
@@ -113,8 +115,9 @@ struct dd_envelope {
 };
 void dd_envelope_deinit(struct dd_envelope *envelope);
 
-/* Begins an invocation of an execution whose work is QUEUED (asserted). Fires
- * what is due first. `random` makes the request id; `worker` is a label for
+/* Begins an invocation of an execution whose work is QUEUED (asserted). Fires the
+ * due timers of operations first; the ExecutionTimeout is dd_execution_due()'s, so
+ * the invocation always begins. `random` makes the request id; `worker` is a label for
  * people and for recovery ("pid 4711 since 8812345"). */
 void dd_execution_invoke(struct dd_execution *execution, int64_t now_ms,
                          const uint8_t random[16], struct dd_span worker,
@@ -159,9 +162,10 @@ struct dd_checkpointed {
 };
 void dd_checkpointed_deinit(struct dd_checkpointed *checkpointed);
 
-/* CheckpointDurableExecution: validates all, applies all, fires due timers,
- * hands out the next token (service-api 3.4 to 3.6, 4). A replay of the last
- * checkpoint (same token, same client token) answers the same again. */
+/* CheckpointDurableExecution: validates all, applies all, fires due timers of
+ * operations, hands out the next token (service-api 3.4 to 3.6, 4). A replay of the
+ * last checkpoint (same token, same client token) answers the same again. A batch
+ * that breaks a quota closes the execution FAILED and is itself not applied. */
 int dd_execution_checkpoint(struct dd_execution *execution,
                             const struct dd_checkpoint *checkpoint, int64_t now_ms,
                             struct dd_facts *out, struct dd_checkpointed *out_checkpointed,
@@ -191,6 +195,11 @@ int dd_execution_stop(struct dd_execution *execution, struct dd_error_object *fa
  * closed execution whose next_due_ms has come is to be deleted. */
 void dd_execution_due(struct dd_execution *execution, int64_t now_ms, struct dd_facts *out);
 
+/* Whether the whole state obeys its invariants: DD_SYSTEM with what is wrong. For
+ * tests and the simulator, after every event; walks every operation. */
+int dd_execution_check(const struct dd_execution *execution, struct dd_error *error)
+    DD_MUST_CHECK;
+
 /* --- reading for people --------------------------------------------------- */
 
 /* Every operation in order of start, EXECUTION first. Borrowed, valid until the
@@ -205,6 +214,7 @@ struct dd_standing {
     int64_t retry_ms;            /* when a failed invocation is retried; 0: none */
     uint32_t failures;           /* failed invocations in a row */
     struct dd_error_object *last_failure; /* of the invocation; borrowed */
+    struct dd_text *request_id;  /* of the invocation in flight; borrowed */
     struct dd_text *worker;      /* of the invocation in flight; borrowed */
     const struct dd_operation *awaited; /* the pending operation due first; borrowed */
 };
