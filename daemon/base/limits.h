@@ -80,3 +80,43 @@
 /* Copy of the handler's log lines kept per execution. */
 #define DD_LOG_LINES_MAX 10000
 #define DD_LOG_BYTES_MAX (1024 * 1024)
+
+/* Executions whose timers fire in one turn of the loop; chosen, so that a burst
+ * of due timers does not keep sockets waiting. */
+#define DD_TURN_DUE_MAX 256
+/* Executions kept loaded while at rest, in bytes; chosen: thousands of small ones. */
+#define DD_MEMORY_BUDGET (32u * 1024 * 1024)
+/* Parked heads of one list call; chosen: a page is found among so many. */
+#define DD_LIST_SCAN_MAX 10000
+/* A held invocation whose process cannot be told (another pid namespace) waits
+ * this long for its worker to come back; ten times the client's longest backoff. */
+#define DD_HOLD_UNKNOWN_MS 10000
+/* How often the processes of held invocations are looked at. */
+#define DD_HOLD_POLL_MS 50
+
+/* Keys of the store: what LMDB takes as it is built everywhere. The longest of
+ * ours, a name's, has 129 bytes. */
+#define DD_STORE_KEY_MAX 511
+/* Bytes that wait for one commit; chosen: forty of the largest records. More is
+ * refused as if memory had run out. */
+#define DD_STORE_BATCH_MAX (256u * 1024 * 1024)
+/* Above this part of the map new executions are refused; likewise when less than
+ * the rest of the disk, or less than this many bytes of a large one, is free.
+ * Chosen: what runs already needs room to end in. */
+#define DD_STORE_HIGH_PERCENT 90
+#define DD_STORE_DISK_MARGIN (1024LL * 1024 * 1024)
+/* A file written ahead and given back when the disk is full; a thousand commits
+ * of the usual four pages fit. As much again is the map's reserve. */
+#define DD_STORE_RESERVE_BYTES (8u * 1024 * 1024)
+/* A commit that met a full disk or map is tried again after this; chosen. */
+#define DD_STORE_RETRY_MS 250
+
+/* Executions folded, and records removed, with one commit; chosen, so that a
+ * commit that carries them takes a few milliseconds, not tens. */
+#define DD_FOLD_EXECUTIONS_MAX 256
+#define DD_REMOVE_ENTRIES_MAX 256
+/* Due times in memory: the nearest ones, 1.5 MiB at most. */
+#define DD_DUE_WINDOW_MAX 65536
+/* One log line; the rest is cut off. Lines in memory before they are written. */
+#define DD_LOG_LINE_MAX (16 * 1024)
+#define DD_LOG_BUFFER_MAX (256 * 1024)
