@@ -21,6 +21,10 @@ function(dd_room name)
 endfunction()
 
 # dd_unit_test(name SOURCES ... [DEPENDS room...] [LIBS target...] [LABEL unit])
+#
+# The program test_<name>, run by ctest as <name>. Names are those of the files they
+# test, so one that two rooms share begins with its room. A test that expects a failing
+# dd_assert() uses tests/lib/abort.h.
 function(dd_unit_test name)
     cmake_parse_arguments(TEST "" "LABEL" "SOURCES;DEPENDS;LIBS" ${ARGN})
     if(NOT TEST_LABEL)
@@ -32,7 +36,7 @@ function(dd_unit_test name)
     foreach(dependency ${TEST_DEPENDS})
         target_link_libraries(test_${name} PRIVATE dd_${dependency})
     endforeach()
-    target_link_libraries(test_${name} PRIVATE ${TEST_LIBS} PkgConfig::cmocka)
+    target_link_libraries(test_${name} PRIVATE ${TEST_LIBS} dd_test_abort PkgConfig::cmocka)
     add_test(NAME ${name} COMMAND test_${name})
     set_tests_properties(${name} PROPERTIES LABELS ${TEST_LABEL} TIMEOUT 300)
 endfunction()
