@@ -50,7 +50,7 @@ enum dd_code {
 
 struct dd_error {
     enum dd_code code;
-    char text[256];
+    char text[512];
 };
 
 /* The wire name of a code ("InvalidParameterValueException"); never NULL. */

@@ -1,0 +1,265 @@
+/* The AWS shapes over jansson; see json.h. */
+#include "codec/json.h"
+
+#include <jansson.h>
+
+#include "base/alloc.h"
+
+#define LOAD_FLAGS (JSON_ALLOW_NUL | JSON_DECODE_ANY)
+
+/* --- reading ------------------------------------------------------------------------- */
+
+/* A string member as a text: 1 given, 0 absent or null, -1 another type. */
+static int take_text(const json_t *object, const char *name, struct dd_text **out)
+{
+    const json_t *value = json_object_get(object, name);
+
+    *out = NULL;
+    if (!value || json_is_null(value))
+        return 0;
+    if (!json_is_string(value))
+        return -1;
+    return dd_text_try_new(dd_span_make(json_string_value(value), json_string_length(value)),
+                           out)
+               ? 1
+               : -1;
+}
+
+/* A time: integer milliseconds. */
+static int64_t take_ms(const json_t *object, const char *name)
+{
+    const json_t *value = json_object_get(object, name);
+
+    return json_is_integer(value) ? (int64_t)json_integer_value(value) : 0;
+}
+
+static struct dd_error_object *take_error(const json_t *object)
+{
+    struct dd_text *message, *type, *data, **stack = NULL;
+    const json_t *lines;
+    uint32_t len = 0;
+
+    if (!json_is_object(object))
+        return NULL;
+    (void)take_text(object, "ErrorMessage", &message);
+    (void)take_text(object, "ErrorType", &type);
+    (void)take_text(object, "ErrorData", &data);
+    lines = json_object_get(object, "StackTrace");
+    if (json_is_array(lines)) {
+        stack = dd_alloc_array(json_array_size(lines), sizeof *stack);
+        for (size_t i = 0; i < json_array_size(lines); i++) {
+            const json_t *line = json_array_get(lines, i);
+
+            if (json_is_string(line))
+                stack[len++] = dd_text_new(
+                    dd_span_make(json_string_value(line), json_string_length(line)));
+        }
+    }
+    return dd_error_object_take(type, message, data, stack, len);
+}
+
+/* The details object of an operation's type (service-api 3.3). */
+static void take_details(const json_t *object, struct dd_operation *operation)
+{
+    static const char *const names[] = {
+        [DD_TYPE_EXECUTION] = "ExecutionDetails", [DD_TYPE_CONTEXT] = "ContextDetails",
+        [DD_TYPE_STEP] = "StepDetails",           [DD_TYPE_WAIT] = "WaitDetails",
+        [DD_TYPE_CALLBACK] = "CallbackDetails",   [DD_TYPE_CHAINED_INVOKE] =
+                                                      "ChainedInvokeDetails",
+    };
+    const json_t *details = json_object_get(object, names[operation->type]);
+
+    if (!json_is_object(details))
+        return;
+    (void)take_text(details,
+                    operation->type == DD_TYPE_EXECUTION ? "InputPayload" : "Result",
+                    &operation->result);
+    (void)take_text(details, "CallbackId", &operation->callback_id);
+    operation->error = take_error(json_object_get(details, "Error"));
+    operation->replay_children = json_is_true(json_object_get(details, "ReplayChildren"));
+    operation->attempt = (uint32_t)take_ms(details, "Attempt");
+    operation->due_ms = operation->type == DD_TYPE_WAIT
+                            ? take_ms(details, "ScheduledEndTimestamp")
+                            : take_ms(details, "NextAttemptTimestamp");
+}
+
+static int take_operation(const json_t *object, struct dd_operation *operation,
+                          struct dd_error *error)
+{
+    struct dd_text *type = NULL, *status = NULL;
+    bool good;
+
+    good = take_text(object, "Id", &operation->id) > 0 &&
+           take_text(object, "ParentId", &operation->parent_id) >= 0 &&
+           take_text(object, "Name", &operation->name) >= 0 &&
+           take_text(object, "SubType", &operation->sub_type) >= 0;
+    (void)take_text(object, "Type", &type);
+    (void)take_text(object, "Status", &status);
+    operation->type = dd_operation_type_parse(dd_text_span(type));
+    operation->status = dd_operation_status_parse(dd_text_span(status));
+    dd_text_unref(type);
+    dd_text_unref(status);
+    if (!good || !operation->type || !operation->status)
+        return dd_fail(error, DD_INVALID_PARAMETER,
+                       "event: InitialExecutionState.Operations has an entry that is no operation");
+    operation->start_ms = take_ms(object, "StartTimestamp");
+    operation->end_ms = take_ms(object, "EndTimestamp");
+    take_details(object, operation);
+    return 0;
+}
+
+static int take_state(const json_t *state, struct dd_event *event, struct dd_error *error)
+{
+    const json_t *operations = json_object_get(state, "Operations");
+    int rc = 0;
+
+    if (!json_is_object(state) || (operations && !json_is_array(operations)) ||
+        take_text(state, "NextMarker", &event->marker) < 0)
+        return dd_fail(error, DD_INVALID_PARAMETER, "event: InitialExecutionState is damaged");
+    event->operations = dd_alloc_array(json_array_size(operations), sizeof *event->operations);
+    for (size_t i = 0; rc == 0 && i < json_array_size(operations); i++) {
+        event->operations_len++;
+        rc = take_operation(json_array_get(operations, i), &event->operations[i], error);
+    }
+    return rc;
+}
+
+int dd_json_parse_event(struct dd_span json, struct dd_event *out_event, struct dd_error *error)
+{
+    json_t *root = json_loadb(json.data, json.len, LOAD_FLAGS, NULL);
+    int rc;
+
+    *out_event = (struct dd_event){0};
+    if (!json_is_object(root) ||
+        take_text(root, "DurableExecutionArn", &out_event->arn) <= 0 ||
+        take_text(root, "CheckpointToken", &out_event->token) <= 0)
+        rc = dd_fail(error, DD_INVALID_PARAMETER,
+                     "event: no DurableExecutionArn and CheckpointToken; the function was not "
+                     "invoked as a durable one");
+    else
+        rc = take_state(json_object_get(root, "InitialExecutionState"), out_event, error);
+    json_decref(root);
+    if (rc)
+        dd_event_deinit(out_event);
+    return rc;
+}
+
+void dd_event_deinit(struct dd_event *event)
+{
+    for (size_t i = 0; i < event->operations_len; i++)
+        dd_operation_deinit(&event->operations[i]);
+    dd_free(event->operations);
+    dd_text_unref(event->arn);
+    dd_text_unref(event->token);
+    dd_text_unref(event->marker);
+    *event = (struct dd_event){0};
+}
+
+static enum dd_execution_status output_status(const json_t *root)
+{
+    const json_t *status = json_object_get(root, "Status");
+    struct dd_span text = dd_span_cstr(json_string_value(status));
+
+    if (dd_span_is(text, "SUCCEEDED"))
+        return DD_EXECUTION_SUCCEEDED;
+    if (dd_span_is(text, "FAILED"))
+        return DD_EXECUTION_FAILED;
+    if (dd_span_is(text, "PENDING"))
+        return DD_EXECUTION_RUNNING;
+    return DD_EXECUTION_NONE;
+}
+
+void dd_json_parse_output(struct dd_span json, struct dd_outcome *out_outcome)
+{
+    json_t *root = json.data ? json_loadb(json.data, json.len, LOAD_FLAGS, NULL) : NULL;
+    const json_t *error = json_object_get(root, "Error");
+
+    *out_outcome = (struct dd_outcome){.kind = DD_OUTCOME_RETURNED};
+    out_outcome->status = output_status(root);
+    out_outcome->malformed = out_outcome->status == DD_EXECUTION_NONE ||
+                             take_text(root, "Result", &out_outcome->result) < 0 ||
+                             (error && !json_is_null(error) && !json_is_object(error));
+    out_outcome->error = take_error(error);
+    json_decref(root);
+}
+
+void dd_outcome_deinit(struct dd_outcome *outcome)
+{
+    dd_text_unref(outcome->result);
+    dd_error_object_unref(outcome->error);
+    *outcome = (struct dd_outcome){0};
+}
+
+/* --- writing ----------------------------------------------------------------------------- */
+
+static json_t *text_value(const struct dd_text *text)
+{
+    return json_stringn_nocheck(text->data, text->len);
+}
+
+static void set_text(json_t *object, const char *name, const struct dd_text *text)
+{
+    if (text)
+        json_object_set_new_nocheck(object, name, text_value(text));
+}
+
+static int append(const char *bytes, size_t len, void *user)
+{
+    struct dd_buf *buf = user;
+
+    dd_buf_append(buf, bytes, len);
+    return buf->failed ? -1 : 0;
+}
+
+static void dump(struct dd_buf *out, json_t *root)
+{
+    if (json_dump_callback(root, append, out, JSON_COMPACT) != 0)
+        out->failed = true;
+    json_decref(root);
+}
+
+void dd_json_write_envelope(struct dd_buf *out, const struct dd_envelope *envelope)
+{
+    json_t *root = json_object(), *state = json_object(), *ids = json_array();
+
+    set_text(root, "DurableExecutionArn", envelope->arn);
+    set_text(root, "CheckpointToken", envelope->token);
+    json_object_set_new_nocheck(state, "Operations", json_array());
+    json_object_set_new_nocheck(state, "NextMarker", text_value(envelope->marker));
+    json_object_set_new_nocheck(root, "InitialExecutionState", state);
+    for (size_t i = 0; i < envelope->updated_ids_len; i++)
+        json_array_append_new(ids, text_value(envelope->updated_ids[i]));
+    json_object_set_new_nocheck(root, "UpdatedOperationIds", ids);
+    dump(out, root);
+}
+
+static json_t *error_value(const struct dd_error_object *error)
+{
+    json_t *object = json_object();
+
+    set_text(object, "ErrorMessage", error->message);
+    set_text(object, "ErrorType", error->type);
+    set_text(object, "ErrorData", error->data);
+    if (error->stack) {
+        json_t *lines = json_array();
+
+        for (uint32_t i = 0; i < error->stack_len; i++)
+            json_array_append_new(lines, text_value(error->stack[i]));
+        json_object_set_new_nocheck(object, "StackTrace", lines);
+    }
+    return object;
+}
+
+void dd_json_write_output(struct dd_buf *out, const struct dd_answer *answer)
+{
+    json_t *root = json_object();
+    const char *status = answer->outcome == DD_EXECUTION_RUNNING
+                             ? "PENDING"
+                             : dd_execution_status_name(answer->outcome);
+
+    json_object_set_new_nocheck(root, "Status", json_string(status));
+    set_text(root, "Result", answer->payload);
+    if (answer->failure)
+        json_object_set_new_nocheck(root, "Error", error_value(answer->failure));
+    dump(out, root);
+}

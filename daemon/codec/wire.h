@@ -1,0 +1,61 @@
+/* The protocol's calls and answers as structs: what methods.c and sessions.c
+ * read and write. Member names are those of proto/protocol.toml. Writers append
+ * one encoded map; a buffer that fails says so (see buf.h). */
+#pragma once
+
+#include <msgpack.h>
+
+#include "codec/rpc.h"
+#include "core/service/service.h"
+#include "core/session/session.h"
+
+/* --- reading ------------------------------------------------------------------------ */
+
+/* session.begin; spans into the message. */
+struct dd_begin {
+    struct dd_span event;
+    struct dd_span profile;
+    struct dd_span request_id;
+    int64_t deadline_ms;
+};
+int dd_wire_read_begin(struct dd_params *params, struct dd_begin *out,
+                       struct dd_error *error) DD_MUST_CHECK;
+
+/* A call on a session, of the kind of its method. Gives `*out` (spans stay in the
+ * message); free with dd_wire_call_deinit(). */
+int dd_wire_read_call(enum dd_call_kind kind, struct dd_params *params, struct dd_call *out,
+                      struct dd_error *error) DD_MUST_CHECK;
+void dd_wire_call_deinit(struct dd_call *call);
+
+/* A member that is an ErrorObject; NULL when absent and optional. Gives it. */
+int dd_wire_read_error(struct dd_params *params, const char *name, enum dd_presence presence,
+                       struct dd_error_object **out, struct dd_error *error) DD_MUST_CHECK;
+
+/* --- writing ------------------------------------------------------------------------- */
+
+void dd_wire_write_empty(struct dd_buf *out);
+void dd_wire_write_begun(struct dd_buf *out, const struct dd_answer *answer, uint64_t session,
+                         const char *key, const struct dd_text *arn);
+void dd_wire_write_joined(struct dd_buf *out, uint64_t session, const struct dd_text *arn);
+
+/* To END: the text to return from the function, or the error to raise. */
+void dd_wire_write_ended(struct dd_buf *out, struct dd_span output,
+                         const struct dd_error_object *raise);
+
+/* Any other answer of the session engine but ERROR. */
+void dd_wire_write_answer(struct dd_buf *out, const struct dd_answer *answer);
+
+void dd_wire_write_worker(struct dd_buf *out, uint64_t worker);
+void dd_wire_write_drain(struct dd_buf *out);
+void dd_wire_write_invocation(struct dd_buf *out, const struct dd_text *request_id,
+                              const struct dd_text *function, struct dd_span event,
+                              int64_t deadline_ms);
+
+/* --- AWS shapes ------------------------------------------------------------------------ */
+
+void dd_wire_pack_error(msgpack_packer *packer, const struct dd_error_object *error);
+/* `data` false leaves results and errors out. */
+void dd_wire_pack_operation(msgpack_packer *packer, const struct dd_operation *operation,
+                            bool data);
+/* An event of the history; `data` false leaves payloads out (Truncated). */
+void dd_wire_pack_event(msgpack_packer *packer, const struct dd_fact *fact, bool data);
