@@ -4,31 +4,27 @@
 #include "base/alloc.h"
 #include "base/check.h"
 
-static const char *const type_names[] = {
-    "",
+static const char *const type_names[] = {"",
 #define X(symbol, name) name,
-    DD_OPERATION_TYPES(X)
+                                         DD_OPERATION_TYPES(X)
 #undef X
 };
 
-static const char *const action_names[] = {
-    "",
+static const char *const action_names[] = {"",
 #define X(symbol, name) name,
-    DD_ACTIONS(X)
+                                           DD_ACTIONS(X)
 #undef X
 };
 
-static const char *const operation_status_names[] = {
-    "",
+static const char *const operation_status_names[] = {"",
 #define X(symbol, name) name,
-    DD_OPERATION_STATUSES(X)
+                                                     DD_OPERATION_STATUSES(X)
 #undef X
 };
 
-static const char *const execution_status_names[] = {
-    "",
+static const char *const execution_status_names[] = {"",
 #define X(symbol, name) name,
-    DD_EXECUTION_STATUSES(X)
+                                                     DD_EXECUTION_STATUSES(X)
 #undef X
 };
 
@@ -241,7 +237,7 @@ static size_t text_size(const struct dd_text *text)
 
 size_t dd_update_size(const struct dd_update *update)
 {
-    return 160 + text_size(update->id) + text_size(update->parent_id) + text_size(update->name) +
-           text_size(update->sub_type) + text_size(update->payload) +
+    return 160 + text_size(update->id) + text_size(update->parent_id) +
+           text_size(update->name) + text_size(update->sub_type) + text_size(update->payload) +
            dd_error_object_size(update->error);
 }

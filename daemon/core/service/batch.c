@@ -172,8 +172,8 @@ static int check_update(const struct batch *batch, const struct dd_update *updat
         sum->created += touched->status == DD_STATUS_NONE;
         touched->status = status;
     }
-    sum->bytes += (update->payload ? update->payload->len : 0) +
-                  dd_error_object_size(update->error);
+    sum->bytes +=
+        (update->payload ? update->payload->len : 0) + dd_error_object_size(update->error);
     return 0;
 }
 

@@ -3,15 +3,16 @@
 
 #include <inttypes.h>
 
-static int broken(const struct dd_execution *execution, struct dd_error *error, const char *what)
+static int broken(const struct dd_execution *execution, struct dd_error *error,
+                  const char *what)
 {
     return dd_fail(error, DD_SYSTEM, "%s: %s", dd_text_or(execution->arn, "execution"), what);
 }
 
-#define HOLDS(cond)                                                                                \
-    do {                                                                                           \
-        if (!(cond))                                                                               \
-            return broken(execution, error, #cond);                                                \
+#define HOLDS(cond)                                 \
+    do {                                            \
+        if (!(cond))                                \
+            return broken(execution, error, #cond); \
     } while (0)
 
 static int check_node(const struct dd_execution *execution, const struct dd_node *node,

@@ -80,20 +80,22 @@ static void close_over_quota(struct dd_execution *execution, const struct dd_err
 }
 
 /* The delta goes out with this answer; CHECKPOINTED marks it told. */
-static void hand_out(struct dd_execution *execution, struct dd_span client_token, int64_t now_ms,
-                     struct dd_facts *out, struct dd_checkpointed *answer)
+static void hand_out(struct dd_execution *execution, struct dd_span client_token,
+                     int64_t now_ms, struct dd_facts *out, struct dd_checkpointed *answer)
 {
     struct dd_fact *fact = dd_facts_add(out, DD_FACT_CHECKPOINTED, now_ms);
 
     fact->token_seq = execution->flight.token_seq + 1;
     fact->client_token = dd_text_new(client_token);
     dd_execution_emit(execution, fact);
-    answer->token = dd_token_make(execution, execution->invocation, execution->flight.token_seq);
+    answer->token =
+        dd_token_make(execution, execution->invocation, execution->flight.token_seq);
 }
 
-int dd_execution_checkpoint(struct dd_execution *execution, const struct dd_checkpoint *checkpoint,
-                            int64_t now_ms, struct dd_facts *out,
-                            struct dd_checkpointed *out_checkpointed, struct dd_error *error)
+int dd_execution_checkpoint(struct dd_execution *execution,
+                            const struct dd_checkpoint *checkpoint, int64_t now_ms,
+                            struct dd_facts *out, struct dd_checkpointed *out_checkpointed,
+                            struct dd_error *error)
 {
     int64_t time_ms = dd_execution_time(execution, now_ms);
     struct dd_checkpointed answer = {0};
@@ -114,7 +116,8 @@ int dd_execution_checkpoint(struct dd_execution *execution, const struct dd_chec
     }
     rc = dd_token_current(execution, &token, error);
     if (rc == 0)
-        rc = dd_batch_check(execution, checkpoint->updates, checkpoint->updates_len, &sum, error);
+        rc = dd_batch_check(execution, checkpoint->updates, checkpoint->updates_len, &sum,
+                            error);
     if (rc)
         return rc;
     if (over_quota(execution, &sum, &why)) {

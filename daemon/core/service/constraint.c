@@ -110,7 +110,8 @@ static void check_range(struct violations *violations, int64_t number, const cha
         snprintf(rule, sizeof(rule), "Member must have value greater than or equal to %" PRId64,
                  min);
     else if (number > max)
-        snprintf(rule, sizeof(rule), "Member must have value less than or equal to %" PRId64, max);
+        snprintf(rule, sizeof(rule), "Member must have value less than or equal to %" PRId64,
+                 max);
     else
         return;
     violate(violations, value, path, rule);
@@ -120,8 +121,8 @@ static int verdict(const struct violations *violations, struct dd_error *error)
 {
     if (violations->count == 0)
         return 0;
-    return dd_fail(error, DD_VALIDATION, "%u validation error%s detected: %s", violations->count,
-                   violations->count == 1 ? "" : "s", violations->text);
+    return dd_fail(error, DD_VALIDATION, "%u validation error%s detected: %s",
+                   violations->count, violations->count == 1 ? "" : "s", violations->text);
 }
 
 int dd_constraint_start(const struct dd_start *start, struct dd_error *error)
@@ -133,8 +134,8 @@ int dd_constraint_start(const struct dd_start *start, struct dd_error *error)
     check_text(&violations, start->function, "functionName", DD_FUNCTION_NAME_MAX, &word);
     check_text(&violations, start->name, "durableExecutionName", DD_EXECUTION_NAME_MAX, &word);
     if (start->execution_timeout_s != 0)
-        check_range(&violations, start->execution_timeout_s, "durableConfig.executionTimeout", 1,
-                    DD_SECONDS_MAX);
+        check_range(&violations, start->execution_timeout_s, "durableConfig.executionTimeout",
+                    1, DD_SECONDS_MAX);
     if (start->retention_s != 0)
         check_range(&violations, start->retention_s, "durableConfig.retentionPeriodInDays", 1,
                     DD_RETENTION_DAYS_MAX * 86400);

@@ -236,8 +236,8 @@ int dd_execution_stop(struct dd_execution *execution, struct dd_error_object *fa
 static void time_out(struct dd_execution *execution, int64_t now_ms, struct dd_facts *out)
 {
     char message[80];
-    struct dd_fact *fact = dd_facts_add(out, DD_FACT_EXECUTION_TIMED_OUT,
-                                        dd_execution_time(execution, now_ms));
+    struct dd_fact *fact =
+        dd_facts_add(out, DD_FACT_EXECUTION_TIMED_OUT, dd_execution_time(execution, now_ms));
 
     snprintf(message, sizeof(message), "Execution timed out after %" PRId64 " seconds.",
              execution->execution_timeout_s);

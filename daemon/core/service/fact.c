@@ -6,8 +6,8 @@
 const char *dd_fact_event_type(enum dd_fact_kind kind)
 {
     switch (kind) {
-#define X(symbol, number, name)                                                                    \
-    case DD_FACT_##symbol:                                                                         \
+#define X(symbol, number, name) \
+    case DD_FACT_##symbol:      \
         return name;
         DD_FACTS(X)
 #undef X

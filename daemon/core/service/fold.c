@@ -241,7 +241,8 @@ static int fold_started(struct dd_execution *execution, const struct dd_fact *fa
 }
 
 static void fold_closed(struct dd_execution *execution, const struct dd_fact *fact,
-                        enum dd_execution_status status, enum dd_operation_status operation_status)
+                        enum dd_execution_status status,
+                        enum dd_operation_status operation_status)
 {
     struct dd_node *node = dd_node_of(execution->operations[0]);
 
@@ -413,8 +414,9 @@ int dd_execution_apply(struct dd_execution *execution, const struct dd_fact *fac
     if (fact->event_id)
         execution->events = fact->event_id;
     execution->last_ms = fact->time_ms;
-    execution->written += (fact->payload ? fact->payload->len : 0) +
-                          (dd_fact_event_type(fact->kind) ? dd_error_object_size(fact->error) : 0);
+    execution->written +=
+        (fact->payload ? fact->payload->len : 0) +
+        (dd_fact_event_type(fact->kind) ? dd_error_object_size(fact->error) : 0);
     return 0;
 }
 

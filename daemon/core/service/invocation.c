@@ -14,6 +14,7 @@
 void dd_envelope_deinit(struct dd_envelope *envelope)
 {
     dd_text_unref(envelope->token);
+    dd_text_unref(envelope->marker);
     dd_text_unref(envelope->request_id);
     for (size_t i = 0; i < envelope->updated_ids_len; i++)
         dd_text_unref(envelope->updated_ids[i]);
@@ -52,8 +53,8 @@ static void fill_updated_ids(const struct dd_execution *execution, struct dd_env
     dd_free(nodes);
 }
 
-void dd_execution_invoke(struct dd_execution *execution, int64_t now_ms, const uint8_t random[16],
-                         struct dd_span worker, struct dd_facts *out,
+void dd_execution_invoke(struct dd_execution *execution, int64_t now_ms,
+                         const uint8_t random[16], struct dd_span worker, struct dd_facts *out,
                          struct dd_envelope *out_envelope)
 {
     char request_id[DD_UUID_TEXT_LEN + 1];
@@ -71,7 +72,10 @@ void dd_execution_invoke(struct dd_execution *execution, int64_t now_ms, const u
     dd_execution_emit(execution, fact);
     envelope.arn = execution->arn;
     envelope.request_id = dd_text_ref(execution->flight.request_id);
-    envelope.token = dd_token_make(execution, execution->invocation, execution->flight.token_seq);
+    envelope.token =
+        dd_token_make(execution, execution->invocation, execution->flight.token_seq);
+    envelope.marker = dd_marker_make(execution, 0);
+    envelope.marker = dd_marker_make(execution, 0);
     *out_envelope = envelope;
 }
 
@@ -115,7 +119,8 @@ static void failed(struct dd_execution *execution, struct dd_error_object *failu
         emit_completed(execution, failure, 0, now_ms, out);
         dd_execution_close_failed(execution, failure, now_ms, out);
     } else {
-        emit_completed(execution, failure, now_ms + retry_delay_ms(failures, unit), now_ms, out);
+        emit_completed(execution, failure, now_ms + retry_delay_ms(failures, unit), now_ms,
+                       out);
     }
 }
 
@@ -154,9 +159,8 @@ static const char *protocol_error(const struct dd_execution *execution,
 static void broke_protocol(struct dd_execution *execution, const char *message, int64_t now_ms,
                            struct dd_facts *out)
 {
-    struct dd_error_object *failure =
-        dd_error_object_new(dd_span_cstr(dd_error_name(DD_INVALID_PARAMETER)),
-                            dd_span_cstr(message));
+    struct dd_error_object *failure = dd_error_object_new(
+        dd_span_cstr(dd_error_name(DD_INVALID_PARAMETER)), dd_span_cstr(message));
 
     emit_completed(execution, failure, 0, now_ms, out);
     dd_execution_close_failed(execution, failure, now_ms, out);
@@ -173,8 +177,8 @@ static void returned(struct dd_execution *execution, const struct dd_outcome *ou
         broke_protocol(execution, message, now_ms, out);
         return;
     }
-    emit_completed(execution,
-                   outcome->status == DD_EXECUTION_FAILED ? outcome->error : NULL, 0, now_ms, out);
+    emit_completed(execution, outcome->status == DD_EXECUTION_FAILED ? outcome->error : NULL, 0,
+                   now_ms, out);
     if (outcome->status == DD_EXECUTION_FAILED) {
         dd_execution_close_failed(execution, outcome->error, now_ms, out);
     } else if (outcome->status == DD_EXECUTION_SUCCEEDED) {
@@ -199,8 +203,8 @@ int dd_execution_invoked(struct dd_execution *execution, struct dd_span request_
         released(execution, time_ms, out);
     } else if (dd_execution_closed(execution)) {
         /* What it returns no longer counts; that it ended belongs to the history. */
-        bool succeeded = outcome->kind == DD_OUTCOME_RETURNED &&
-                         outcome->status != DD_EXECUTION_FAILED;
+        bool succeeded =
+            outcome->kind == DD_OUTCOME_RETURNED && outcome->status != DD_EXECUTION_FAILED;
 
         emit_completed(execution, succeeded ? NULL : outcome->error, 0, time_ms, out);
     } else if (outcome->kind == DD_OUTCOME_FAILED) {

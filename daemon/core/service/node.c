@@ -30,7 +30,8 @@ static size_t text_size(const struct dd_text *text)
     return text ? sizeof(*text) + text->len + 1 : 0;
 }
 
-void dd_node_set_text(struct dd_execution *execution, struct dd_text **slot, struct dd_text *text)
+void dd_node_set_text(struct dd_execution *execution, struct dd_text **slot,
+                      struct dd_text *text)
 {
     execution->held += text_size(text);
     execution->held -= text_size(*slot);
@@ -47,11 +48,11 @@ void dd_node_set_error(struct dd_execution *execution, struct dd_node *node,
 
 /* The sub type of the newest operation when it reads the same: the facts of a map
  * with many items then share one text. */
-static struct dd_text *shared_sub_type(const struct dd_execution *execution, struct dd_text *text)
+static struct dd_text *shared_sub_type(const struct dd_execution *execution,
+                                       struct dd_text *text)
 {
-    struct dd_text *last = execution->len > 0
-                               ? execution->operations[execution->len - 1]->sub_type
-                               : NULL;
+    struct dd_text *last =
+        execution->len > 0 ? execution->operations[execution->len - 1]->sub_type : NULL;
 
     return last && dd_text_equal(last, text) ? last : text;
 }

@@ -109,6 +109,7 @@ int dd_execution_start_again(const struct dd_execution *execution, struct dd_spa
 struct dd_envelope {
     struct dd_text *arn;          /* borrowed */
     struct dd_text *token;        /* given */
+    struct dd_text *marker;       /* given: of the first page of the state */
     struct dd_text *request_id;   /* given */
     struct dd_text **updated_ids; /* given: UpdatedOperationIds */
     size_t updated_ids_len;

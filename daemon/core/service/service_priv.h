@@ -172,16 +172,16 @@ int dd_marker_open(const struct dd_execution *execution, struct dd_span text,
 /* --- constraint.c: what the service model demands of members (service-api 3.2) -- */
 
 int dd_constraint_start(const struct dd_start *start, struct dd_error *error) DD_MUST_CHECK;
-int dd_constraint_checkpoint(const struct dd_checkpoint *checkpoint, struct dd_error *error)
-    DD_MUST_CHECK;
+int dd_constraint_checkpoint(const struct dd_checkpoint *checkpoint,
+                             struct dd_error *error) DD_MUST_CHECK;
 
 /* --- transition.c: one row per (type, action) (service-api 3.4) --------------- */
 
 /* Whether `update` may follow `status` (NONE: the operation does not exist). Sets
  * the status that it leads to. */
 int dd_transition_check(const struct dd_update *update, enum dd_operation_status status,
-                        enum dd_operation_status *out_status, struct dd_error *error)
-    DD_MUST_CHECK;
+                        enum dd_operation_status *out_status,
+                        struct dd_error *error) DD_MUST_CHECK;
 
 /* Emits the fact of an update that was checked. */
 void dd_transition_emit(struct dd_execution *execution, const struct dd_update *update,
@@ -197,5 +197,5 @@ struct dd_batch_sum {
 /* Validates the updates in order, each against what those before it leave, and
  * changes nothing. */
 int dd_batch_check(const struct dd_execution *execution, const struct dd_update *updates,
-                   size_t updates_len, struct dd_batch_sum *out_sum, struct dd_error *error)
-    DD_MUST_CHECK;
+                   size_t updates_len, struct dd_batch_sum *out_sum,
+                   struct dd_error *error) DD_MUST_CHECK;

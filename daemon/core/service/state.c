@@ -15,7 +15,8 @@ void dd_page_deinit(struct dd_page *page)
 static bool hidden(const struct dd_node *node)
 {
     for (const struct dd_node *at = node->parent; at; at = at->parent) {
-        if (dd_operation_status_terminal(at->operation.status) && !at->operation.replay_children)
+        if (dd_operation_status_terminal(at->operation.status) &&
+            !at->operation.replay_children)
             return true;
     }
     return false;

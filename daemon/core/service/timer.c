@@ -88,9 +88,8 @@ static void fire(struct dd_execution *execution, struct dd_node *node, int64_t n
 {
     const struct dd_operation *operation = &node->operation;
     bool wait = operation->type == DD_TYPE_WAIT;
-    struct dd_fact *fact =
-        dd_facts_add(out, wait ? DD_FACT_WAIT_SUCCEEDED : DD_FACT_STEP_READY,
-                     dd_execution_time(execution, now_ms));
+    struct dd_fact *fact = dd_facts_add(out, wait ? DD_FACT_WAIT_SUCCEEDED : DD_FACT_STEP_READY,
+                                        dd_execution_time(execution, now_ms));
 
     fact->type = operation->type;
     fact->id = dd_text_ref(operation->id);

@@ -127,13 +127,13 @@ struct dd_text *dd_marker_make(const struct dd_execution *execution, uint32_t in
     return seal(execution, 'M', &(struct claim){execution->id, 0, index});
 }
 
-int dd_marker_open(const struct dd_execution *execution, struct dd_span text, uint32_t *out_index,
-                   struct dd_error *error)
+int dd_marker_open(const struct dd_execution *execution, struct dd_span text,
+                   uint32_t *out_index, struct dd_error *error)
 {
     struct claim claim;
 
-    if (!unseal(execution, 'M', text, &claim) || dd_uuid_compare(claim.id, execution->id) != 0 ||
-        claim.b >= execution->len)
+    if (!unseal(execution, 'M', text, &claim) ||
+        dd_uuid_compare(claim.id, execution->id) != 0 || claim.b >= execution->len)
         return dd_fail(error, DD_INVALID_PARAMETER, "Invalid Marker");
     *out_index = claim.b;
     return 0;

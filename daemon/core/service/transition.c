@@ -191,7 +191,6 @@ void dd_transition_emit(struct dd_execution *execution, const struct dd_update *
     fact->type = update->type;
     fill_outcome(fact, update);
     if (update->type != DD_TYPE_EXECUTION)
-        fill_operation(fact, update,
-                       dd_execution_find(execution, dd_text_span(update->id)));
+        fill_operation(fact, update, dd_execution_find(execution, dd_text_span(update->id)));
     dd_execution_emit(execution, fact);
 }
