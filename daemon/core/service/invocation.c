@@ -75,7 +75,6 @@ void dd_execution_invoke(struct dd_execution *execution, int64_t now_ms,
     envelope.token =
         dd_token_make(execution, execution->invocation, execution->flight.token_seq);
     envelope.marker = dd_marker_make(execution, 0);
-    envelope.marker = dd_marker_make(execution, 0);
     *out_envelope = envelope;
 }
 
