@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "base/limits.h"
+#include "base/rng.h"
 #include "tests/unit/core/service_test.h"
 
 static void operations_beyond_the_quota_close_it(void **state)
@@ -148,6 +149,34 @@ static void pages_are_bounded_by_items_and_bytes(void **state)
     story_deinit(&story);
 }
 
+/* Cancels waits in an order unlike that of their due times; story_run() checks the
+ * heap after each. What is left fires in order. */
+static void timers_are_taken_out_anywhere(void **state)
+{
+    struct story story;
+    struct dd_rng rng;
+    char command[64];
+
+    (void)state;
+    dd_rng_seed(&rng, 7);
+    story_init(&story);
+    tell(&story, "start|invoke");
+    for (int i = 0; i < 200; i++) {
+        snprintf(command, sizeof(command), "checkpoint WAIT START w%d wait=%d", i,
+                 (int)dd_rng_below(&rng, 1000) + 1);
+        tell(&story, command);
+    }
+    for (int i = 0; i < 200; i += 2) {
+        snprintf(command, sizeof(command), "checkpoint WAIT CANCEL w%d", (i * 77) % 200);
+        tell(&story, command);
+    }
+    tell(&story, "at 2000|due");
+    assert_int_equal(story.facts.items[story.facts.len - 1].kind, DD_FACT_WAIT_SUCCEEDED);
+    for (size_t i = story.facts.len - 99; i < story.facts.len; i++)
+        assert_true(story.facts.items[i - 1].delay_s <= story.facts.items[i].delay_s);
+    story_deinit(&story);
+}
+
 static void memory_per_operation_is_small(void **state)
 {
     struct story story;
@@ -178,6 +207,7 @@ int main(void)
         cmocka_unit_test(failures_close_it_when_there_is_a_budget),
         cmocka_unit_test(retries_back_off_to_a_minute),
         cmocka_unit_test(pages_are_bounded_by_items_and_bytes),
+        cmocka_unit_test(timers_are_taken_out_anywhere),
         cmocka_unit_test(memory_per_operation_is_small),
     };
 
