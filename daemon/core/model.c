@@ -38,28 +38,30 @@ static unsigned name_index(const char *const *names, size_t count, struct dd_spa
     return 0;
 }
 
+/* A number may come from a stored record, so one beyond the table is no bug of ours. */
+static const char *name_at(const char *const *names, size_t count, size_t index)
+{
+    return index < count ? names[index] : "";
+}
+
 const char *dd_operation_type_name(enum dd_operation_type type)
 {
-    dd_assert((size_t)type < DD_COUNT(type_names));
-    return type_names[type];
+    return name_at(type_names, DD_COUNT(type_names), (size_t)type);
 }
 
 const char *dd_action_name(enum dd_action action)
 {
-    dd_assert((size_t)action < DD_COUNT(action_names));
-    return action_names[action];
+    return name_at(action_names, DD_COUNT(action_names), (size_t)action);
 }
 
 const char *dd_operation_status_name(enum dd_operation_status status)
 {
-    dd_assert((size_t)status < DD_COUNT(operation_status_names));
-    return operation_status_names[status];
+    return name_at(operation_status_names, DD_COUNT(operation_status_names), (size_t)status);
 }
 
 const char *dd_execution_status_name(enum dd_execution_status status)
 {
-    dd_assert((size_t)status < DD_COUNT(execution_status_names));
-    return execution_status_names[status];
+    return name_at(execution_status_names, DD_COUNT(execution_status_names), (size_t)status);
 }
 
 enum dd_operation_type dd_operation_type_parse(struct dd_span name)

@@ -13,36 +13,36 @@
 #include "base/text.h"
 
 /* X(symbol, wire name) */
-#define DD_OPERATION_TYPES(X)                                                  \
-    X(EXECUTION, "EXECUTION")                                                  \
-    X(CONTEXT, "CONTEXT")                                                      \
-    X(STEP, "STEP")                                                            \
-    X(WAIT, "WAIT")                                                            \
-    X(CALLBACK, "CALLBACK")                                                    \
+#define DD_OPERATION_TYPES(X) \
+    X(EXECUTION, "EXECUTION") \
+    X(CONTEXT, "CONTEXT")     \
+    X(STEP, "STEP")           \
+    X(WAIT, "WAIT")           \
+    X(CALLBACK, "CALLBACK")   \
     X(CHAINED_INVOKE, "CHAINED_INVOKE")
 
-#define DD_ACTIONS(X)                                                          \
-    X(START, "START")                                                          \
-    X(SUCCEED, "SUCCEED")                                                      \
-    X(FAIL, "FAIL")                                                            \
-    X(RETRY, "RETRY")                                                          \
+#define DD_ACTIONS(X)     \
+    X(START, "START")     \
+    X(SUCCEED, "SUCCEED") \
+    X(FAIL, "FAIL")       \
+    X(RETRY, "RETRY")     \
     X(CANCEL, "CANCEL")
 
-#define DD_OPERATION_STATUSES(X)                                               \
-    X(STARTED, "STARTED")                                                      \
-    X(PENDING, "PENDING")                                                      \
-    X(READY, "READY")                                                          \
-    X(SUCCEEDED, "SUCCEEDED")                                                  \
-    X(FAILED, "FAILED")                                                        \
-    X(CANCELLED, "CANCELLED")                                                  \
-    X(TIMED_OUT, "TIMED_OUT")                                                  \
+#define DD_OPERATION_STATUSES(X) \
+    X(STARTED, "STARTED")        \
+    X(PENDING, "PENDING")        \
+    X(READY, "READY")            \
+    X(SUCCEEDED, "SUCCEEDED")    \
+    X(FAILED, "FAILED")          \
+    X(CANCELLED, "CANCELLED")    \
+    X(TIMED_OUT, "TIMED_OUT")    \
     X(STOPPED, "STOPPED")
 
-#define DD_EXECUTION_STATUSES(X)                                               \
-    X(RUNNING, "RUNNING")                                                      \
-    X(SUCCEEDED, "SUCCEEDED")                                                  \
-    X(FAILED, "FAILED")                                                        \
-    X(TIMED_OUT, "TIMED_OUT")                                                  \
+#define DD_EXECUTION_STATUSES(X) \
+    X(RUNNING, "RUNNING")        \
+    X(SUCCEEDED, "SUCCEEDED")    \
+    X(FAILED, "FAILED")          \
+    X(TIMED_OUT, "TIMED_OUT")    \
     X(STOPPED, "STOPPED")
 
 /* 0 is "absent" in each, so that zeroed structs are empty ones. */
@@ -71,7 +71,8 @@ enum dd_execution_status {
 #undef X
 };
 
-/* Wire names; "" for NONE. The parsers return NONE for anything unknown. */
+/* Wire names; "" for NONE and for numbers beyond the enum. The parsers return NONE for anything
+ * unknown. */
 const char *dd_operation_type_name(enum dd_operation_type type);
 const char *dd_action_name(enum dd_action action);
 const char *dd_operation_status_name(enum dd_operation_status status);
@@ -121,8 +122,8 @@ struct dd_operation {
     struct dd_error_object *error;
     struct dd_text *callback_id;
     int64_t start_ms;
-    int64_t end_ms; /* 0: not ended */
-    int64_t due_ms; /* NextAttemptTimestamp (STEP), ScheduledEndTimestamp (WAIT); 0: none */
+    int64_t end_ms;   /* 0: not ended */
+    int64_t due_ms;   /* NextAttemptTimestamp (STEP), ScheduledEndTimestamp (WAIT); 0: none */
     uint32_t attempt; /* finished attempts (StepDetails.Attempt) */
     bool replay_children;
 };

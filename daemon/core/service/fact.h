@@ -9,26 +9,26 @@
 
 /* X(symbol, number in the journal, EventType or NULL)
  * Numbers are forever: a store written today is read by every later release. */
-#define DD_FACTS(X)                                                            \
-    X(EXECUTION_STARTED, 1, "ExecutionStarted")                                \
-    X(EXECUTION_SUCCEEDED, 2, "ExecutionSucceeded")                            \
-    X(EXECUTION_FAILED, 3, "ExecutionFailed")                                  \
-    X(EXECUTION_TIMED_OUT, 4, "ExecutionTimedOut")                             \
-    X(EXECUTION_STOPPED, 5, "ExecutionStopped")                                \
-    X(CONTEXT_STARTED, 10, "ContextStarted")                                   \
-    X(CONTEXT_SUCCEEDED, 11, "ContextSucceeded")                               \
-    X(CONTEXT_FAILED, 12, "ContextFailed")                                     \
-    X(STEP_STARTED, 20, "StepStarted")                                         \
-    X(STEP_SUCCEEDED, 21, "StepSucceeded")                                     \
-    X(STEP_FAILED, 22, "StepFailed")                                           \
-    X(STEP_READY, 23, NULL)                                                    \
-    X(WAIT_STARTED, 30, "WaitStarted")                                         \
-    X(WAIT_SUCCEEDED, 31, "WaitSucceeded")                                     \
-    X(WAIT_CANCELLED, 32, "WaitCancelled")                                     \
-    X(INVOCATION_STARTED, 60, NULL)                                            \
-    X(INVOCATION_COMPLETED, 61, "InvocationCompleted")                         \
-    X(INVOCATION_RELEASED, 62, NULL)                                           \
-    X(CHECKPOINTED, 63, NULL)                                                  \
+#define DD_FACTS(X)                                    \
+    X(EXECUTION_STARTED, 1, "ExecutionStarted")        \
+    X(EXECUTION_SUCCEEDED, 2, "ExecutionSucceeded")    \
+    X(EXECUTION_FAILED, 3, "ExecutionFailed")          \
+    X(EXECUTION_TIMED_OUT, 4, "ExecutionTimedOut")     \
+    X(EXECUTION_STOPPED, 5, "ExecutionStopped")        \
+    X(CONTEXT_STARTED, 10, "ContextStarted")           \
+    X(CONTEXT_SUCCEEDED, 11, "ContextSucceeded")       \
+    X(CONTEXT_FAILED, 12, "ContextFailed")             \
+    X(STEP_STARTED, 20, "StepStarted")                 \
+    X(STEP_SUCCEEDED, 21, "StepSucceeded")             \
+    X(STEP_FAILED, 22, "StepFailed")                   \
+    X(STEP_READY, 23, NULL)                            \
+    X(WAIT_STARTED, 30, "WaitStarted")                 \
+    X(WAIT_SUCCEEDED, 31, "WaitSucceeded")             \
+    X(WAIT_CANCELLED, 32, "WaitCancelled")             \
+    X(INVOCATION_STARTED, 60, NULL)                    \
+    X(INVOCATION_COMPLETED, 61, "InvocationCompleted") \
+    X(INVOCATION_RELEASED, 62, NULL)                   \
+    X(CHECKPOINTED, 63, NULL)                          \
     X(INVOCATION_DUE, 64, NULL)
 
 enum dd_fact_kind {

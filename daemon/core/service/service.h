@@ -25,8 +25,8 @@ struct dd_execution;
 /* The same for all executions of a process; borrowed for the execution's life. */
 struct dd_service_config {
     char region[32];
-    char account[13];    /* twelve digits */
-    uint8_t secret[32];  /* keys the MAC of checkpoint tokens; from the store */
+    char account[13];   /* twelve digits */
+    uint8_t secret[32]; /* keys the MAC of checkpoint tokens; from the store */
     /* Failed invocations in a row that close an execution FAILED; 0: never. */
     uint32_t invocation_retries;
     uint32_t operations_max; /* operations of one execution, DD_OPERATIONS_MAX or AWS's */
@@ -86,8 +86,8 @@ int64_t dd_execution_timeout_s(const struct dd_execution *execution);
 struct dd_start {
     struct dd_uuid id;
     struct dd_span function;
-    struct dd_span name;  /* absent: the id's text is the name */
-    struct dd_span input; /* absent: no InputPayload */
+    struct dd_span name;         /* absent: the id's text is the name */
+    struct dd_span input;        /* absent: no InputPayload */
     int64_t execution_timeout_s; /* 0: none */
     int64_t retention_s;         /* 0: kept until somebody deletes it */
 };
@@ -95,8 +95,8 @@ struct dd_start {
 /* Starts an execution that has no facts. Checks name and sizes
  * (DD_VALIDATION, DD_REQUEST_TOO_LARGE). */
 int dd_execution_start(struct dd_execution *execution, const struct dd_start *start,
-                       int64_t now_ms, struct dd_facts *out, struct dd_error *error)
-    DD_MUST_CHECK;
+                       int64_t now_ms, struct dd_facts *out,
+                       struct dd_error *error) DD_MUST_CHECK;
 
 /* A start under a name that is taken (service-api 8.1): 0 when `input` is the
  * same text, so the caller answers with this execution; else DD_ALREADY_STARTED. */
@@ -121,8 +121,8 @@ void dd_envelope_deinit(struct dd_envelope *envelope);
  * the invocation always begins. `random` makes the request id; `worker` is a label for
  * people and for recovery ("pid 4711 since 8812345"). */
 void dd_execution_invoke(struct dd_execution *execution, int64_t now_ms,
-                         const uint8_t random[16], struct dd_span worker,
-                         struct dd_facts *out, struct dd_envelope *out_envelope);
+                         const uint8_t random[16], struct dd_span worker, struct dd_facts *out,
+                         struct dd_envelope *out_envelope);
 
 /* How the invocation in flight ended. */
 enum dd_outcome_kind {
@@ -148,7 +148,7 @@ int dd_execution_invoked(struct dd_execution *execution, struct dd_span request_
                          struct dd_facts *out, struct dd_error *error) DD_MUST_CHECK;
 
 struct dd_checkpoint {
-    struct dd_span arn;          /* as the caller named the execution */
+    struct dd_span arn; /* as the caller named the execution */
     struct dd_span token;
     struct dd_span client_token; /* absent: no replay */
     const struct dd_update *updates;
@@ -157,7 +157,7 @@ struct dd_checkpoint {
 
 /* NewExecutionState and the next token (service-api 4.4, 4.5). */
 struct dd_checkpointed {
-    struct dd_text *token; /* given; NULL after a closing update */
+    struct dd_text *token;           /* given; NULL after a closing update */
     struct dd_operation *operations; /* given */
     size_t operations_len;
 };
@@ -181,15 +181,15 @@ struct dd_page {
     struct dd_text *next_marker; /* given; NULL on the last page */
 };
 void dd_page_deinit(struct dd_page *page);
-int dd_execution_state(struct dd_execution *execution, struct dd_span arn,
-                       struct dd_span token, struct dd_span marker, size_t items_max,
-                       struct dd_page *out_page, struct dd_error *error) DD_MUST_CHECK;
+int dd_execution_state(struct dd_execution *execution, struct dd_span arn, struct dd_span token,
+                       struct dd_span marker, size_t items_max, struct dd_page *out_page,
+                       struct dd_error *error) DD_MUST_CHECK;
 
 /* StopDurableExecution; `failure` may be NULL. Closed already: 0, nothing happens.
  * The time it stopped at is end_ms of the head. */
 int dd_execution_stop(struct dd_execution *execution, struct dd_error_object *failure,
-                      int64_t now_ms, struct dd_facts *out, struct dd_error *error)
-    DD_MUST_CHECK;
+                      int64_t now_ms, struct dd_facts *out,
+                      struct dd_error *error) DD_MUST_CHECK;
 
 /* Fires every timer that is due at `now_ms`: waits, step retries, the retry of
  * a failed invocation, the ExecutionTimeout. Retention is the caller's: a
@@ -198,8 +198,8 @@ void dd_execution_due(struct dd_execution *execution, int64_t now_ms, struct dd_
 
 /* Whether the whole state obeys its invariants: DD_SYSTEM with what is wrong. For
  * tests and the simulator, after every event; walks every operation. */
-int dd_execution_check(const struct dd_execution *execution, struct dd_error *error)
-    DD_MUST_CHECK;
+int dd_execution_check(const struct dd_execution *execution,
+                       struct dd_error *error) DD_MUST_CHECK;
 
 /* --- reading for people --------------------------------------------------- */
 
@@ -212,11 +212,11 @@ const struct dd_operation *const *dd_execution_operations(const struct dd_execut
 struct dd_standing {
     enum dd_work work;
     int64_t since_ms;
-    int64_t retry_ms;            /* when a failed invocation is retried; 0: none */
-    uint32_t failures;           /* failed invocations in a row */
+    int64_t retry_ms;                     /* when a failed invocation is retried; 0: none */
+    uint32_t failures;                    /* failed invocations in a row */
     struct dd_error_object *last_failure; /* of the invocation; borrowed */
-    struct dd_text *request_id;  /* of the invocation in flight; borrowed */
-    struct dd_text *worker;      /* of the invocation in flight; borrowed */
-    const struct dd_operation *awaited; /* the pending operation due first; borrowed */
+    struct dd_text *request_id;           /* of the invocation in flight; borrowed */
+    struct dd_text *worker;               /* of the invocation in flight; borrowed */
+    const struct dd_operation *awaited;   /* the pending operation due first; borrowed */
 };
 void dd_execution_standing(const struct dd_execution *execution, struct dd_standing *out);

@@ -33,6 +33,9 @@ static void names_go_there_and_back(void **state)
     DD_EXECUTION_STATUSES(X)
 #undef X
     assert_int_equal(dd_operation_type_parse(DD_SPAN("")), DD_TYPE_NONE);
+    assert_string_equal(dd_operation_type_name(DD_TYPE_NONE), "");
+    assert_string_equal(dd_operation_type_name((enum dd_operation_type)7), "");
+    assert_string_equal(dd_execution_status_name((enum dd_execution_status)77), "");
     assert_int_equal(dd_action_parse(DD_SPAN("start")), DD_ACTION_NONE);
     assert_int_equal(dd_operation_status_parse(DD_SPAN_NONE), DD_STATUS_NONE);
     assert_int_equal(dd_execution_status_parse(DD_SPAN("PAUSED")), DD_EXECUTION_NONE);
