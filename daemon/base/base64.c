@@ -56,11 +56,15 @@ static bool decode_group(const char *group, bool last, struct dd_buf *out)
 
 bool dd_base64_decode(struct dd_span text, struct dd_buf *out)
 {
+    size_t before = out->len;
+
     if (text.len % 4 != 0)
         return false;
     for (size_t i = 0; i < text.len; i += 4) {
-        if (!decode_group(text.data + i, i + 4 == text.len, out))
+        if (!decode_group(text.data + i, i + 4 == text.len, out)) {
+            out->len = before;
             return false;
+        }
     }
     return !out->failed;
 }

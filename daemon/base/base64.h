@@ -8,5 +8,6 @@
 
 void dd_base64_encode(struct dd_span data, struct dd_buf *out);
 
-/* Appends the decoded bytes; false for anything that is not strict base64. */
+/* Appends the decoded bytes. False, with nothing appended, for anything that is not
+ * strict base64; false, with `out` in error, when they do not fit. */
 bool dd_base64_decode(struct dd_span text, struct dd_buf *out);

@@ -33,11 +33,11 @@ char *dd_buf_reserve(struct dd_buf *buf, size_t len)
         buf->failed = true;
         return NULL;
     }
-    if (len <= buf->cap - buf->len)
+    if (buf->data && len <= buf->cap - buf->len)
         return buf->data + buf->len;
     while (cap - buf->len < len)
         cap = cap > buf->max / 2 ? buf->max : 2 * cap;
-    grown = dd_try_realloc(buf->data, cap);
+    grown = dd_try_realloc(buf->data, cap + 1); /* one more for dd_buf_printf()'s NUL */
     if (!grown) {
         buf->failed = true;
         return NULL;
@@ -82,7 +82,7 @@ void dd_buf_printf(struct dd_buf *buf, const char *fmt, ...)
     len = vsnprintf(NULL, 0, fmt, args);
     va_end(args);
     dd_assert(len >= 0);
-    to = dd_buf_reserve(buf, (size_t)len + 1); /* vsnprintf adds a NUL */
+    to = dd_buf_reserve(buf, (size_t)len);
     if (!to)
         return;
     va_start(args, fmt);

@@ -24,8 +24,9 @@ static void digest_hex(const EVP_MD *algorithm, struct dd_span data, size_t hex_
     static const char digits[] = "0123456789abcdef";
     unsigned char digest[EVP_MAX_MD_SIZE];
     unsigned len = 0;
+    int done = EVP_Digest(data.data, data.len, digest, &len, algorithm, NULL);
 
-    dd_assert(EVP_Digest(data.data, data.len, digest, &len, algorithm, NULL) == 1);
+    dd_assert(done == 1);
     dd_assert(hex_len % 2 == 0 && hex_len <= 2 * (size_t)len);
     for (size_t i = 0; i < hex_len / 2; i++) {
         out_hex[2 * i] = digits[digest[i] >> 4];
@@ -60,9 +61,9 @@ void dd_hmac_sha256(const uint8_t key[32], struct dd_span data, uint8_t out_mac[
     static const EVP_MD *algorithm;
     unsigned len = 0;
 
-    dd_assert(HMAC(fetched(&algorithm, "SHA2-256"), key, 32, (const unsigned char *)data.data,
-                   data.len, out_mac, &len) &&
-              len == 32);
+    HMAC(fetched(&algorithm, "SHA2-256"), key, 32, (const unsigned char *)data.data, data.len,
+         out_mac, &len);
+    dd_assert(len == 32); /* stays 0 when HMAC() fails */
 }
 
 int dd_secret_compare(const void *a, const void *b, size_t len)

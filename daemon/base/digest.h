@@ -1,6 +1,9 @@
 /* One-shot digests: operation ids, token MACs (libcrypto: every algorithm that
  * the official SDKs hash ids with, and the AWS signer needs it anyway) and the
- * record checksum (libxxhash: 64 bits in tens of nanoseconds). */
+ * record checksum (libxxhash: 64 bits in tens of nanoseconds).
+ *
+ * Used on one thread, but for dd_secret_compare() and dd_checksum64(), which keep
+ * nothing between calls. */
 #pragma once
 
 #include <stddef.h>

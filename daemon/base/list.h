@@ -49,6 +49,6 @@ static inline struct dd_list *dd_list_pop(struct dd_list *head)
 }
 
 /* Iterates over nodes; the body may remove `node`. */
-#define dd_list_each(node, tmp, head)                                          \
-    for (struct dd_list *node = (head)->next, *tmp = node->next;               \
-         node != (head); node = tmp, tmp = node->next)
+#define dd_list_each(node, tmp, head)                                            \
+    for (struct dd_list *node = (head)->next, *tmp = node->next; node != (head); \
+         node = tmp, tmp = node->next)

@@ -1,6 +1,7 @@
 /* Open addressing with linear probing and backward-shift deletion, so that no
- * tombstones gather. Keys come from local peers that passed the socket's mode,
- * and from ourselves; the hash needs no secret. */
+ * tombstones gather. The hash needs no secret against chosen keys: they come from
+ * ourselves and from local peers that passed the socket's mode, who could as well
+ * ask for more work; limits.h bounds how many keys one of them brings. */
 #include "base/map.h"
 
 #include "base/alloc.h"

@@ -27,8 +27,9 @@ bool dd_text_try_new(struct dd_span span, struct dd_text **out_text)
 struct dd_text *dd_text_new(struct dd_span span)
 {
     struct dd_text *text;
+    bool made = dd_text_try_new(span, &text);
 
-    dd_assert(dd_text_try_new(span, &text));
+    dd_assert(made);
     return text;
 }
 

@@ -1,0 +1,44 @@
+/* Absent and empty are two things. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "base/span.h"
+
+static void test_absent_and_empty(void **state)
+{
+    struct dd_span empty = dd_span_make("", 0);
+
+    (void)state;
+    assert_true(dd_span_equal(DD_SPAN_NONE, DD_SPAN_NONE));
+    assert_true(dd_span_equal(empty, DD_SPAN("")));
+    assert_false(dd_span_equal(empty, DD_SPAN_NONE));
+    assert_false(dd_span_equal(DD_SPAN_NONE, empty));
+    assert_null(dd_span_cstr(NULL).data);
+    assert_int_equal(dd_span_cstr(NULL).len, 0);
+}
+
+static void test_equal_compares_bytes_and_length(void **state)
+{
+    (void)state;
+    assert_true(dd_span_equal(DD_SPAN("a\0b"), dd_span_make("a\0b", 3)));
+    assert_false(dd_span_equal(DD_SPAN("a\0b"), DD_SPAN("a\0c")));
+    assert_false(dd_span_equal(DD_SPAN("ab"), DD_SPAN("abc")));
+    assert_true(dd_span_is(DD_SPAN("START"), "START"));
+    assert_false(dd_span_is(DD_SPAN("START"), "STAR"));
+    assert_false(dd_span_is(DD_SPAN_NONE, ""));
+    assert_true(dd_span_is(DD_SPAN_NONE, NULL));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_absent_and_empty),
+        cmocka_unit_test(test_equal_compares_bytes_and_length),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
