@@ -28,6 +28,7 @@ struct dd_journal_config {
     void *user;
     uint32_t fold_records; /* fold when the tail holds this many records */
     int64_t fold_delay_ms; /* or when its oldest is this old */
+    bool verify; /* for dd_journal_check(): open what can be read of a damaged store */
 };
 
 /* Opens (and, when empty, founds with `random` as the secret) what the store
@@ -36,7 +37,8 @@ struct dd_journal_config {
 int dd_journal_open(const struct dd_journal_config *config, const uint8_t random[32],
                     struct dd_journal **out_journal, struct dd_error *error) DD_MUST_CHECK;
 
-/* No commit may be in flight (see dd_journal_idle). */
+/* No commit may be in flight (see dd_journal_idle). What is queued is dropped; what
+ * is durable and not folded is folded after the next open. */
 void dd_journal_close(struct dd_journal *journal);
 
 /* The 32-byte secret of this store. */
@@ -45,16 +47,19 @@ const uint8_t *dd_journal_secret(const struct dd_journal *journal);
 /* --- writing ------------------------------------------------------------------ */
 
 /* Whether new executions are taken: false above the high mark of map or disk
- * (DD_STORE_FULL) or after a failure (DD_STORE_FAILED). Appends of running ones
- * go on, from the reserve. */
+ * (DD_STORE_FULL), after a failure (DD_STORE_FAILED), or while the store's tables
+ * cannot be read. Appends of running ones go on, from the reserve; what does not
+ * fit even there stays queued and is tried again (dd_journal_next_commit). */
 int dd_journal_accepts(const struct dd_journal *journal, struct dd_error *error);
 
 /* Queues one record: `facts` of one event and the head after it. Sets
- * `head->records`. Returns the position (> 0), or 0 after a failed commit. */
+ * `head->records`. Returns the position (> 0), or 0 when nothing was queued: after a
+ * failed commit, or without memory for it. Borrows both; references texts. */
 uint64_t dd_journal_append(struct dd_journal *journal, struct dd_head *head,
                            const struct dd_facts *facts, int64_t now_ms);
 
-/* Queues the removal of a closed execution with all that belongs to it. */
+/* Queues the removal of a closed execution with all that belongs to it. At once it
+ * is in no answer any more; its records go in several commits. */
 uint64_t dd_journal_delete(struct dd_journal *journal, struct dd_uuid id);
 
 /* Starts a commit of everything queued, if none is in flight. Call at the end of
@@ -64,10 +69,24 @@ void dd_journal_commit(struct dd_journal *journal, int64_t now_ms);
 /* Everything up to this position is durable. */
 uint64_t dd_journal_durable(const struct dd_journal *journal);
 
-/* True when nothing is queued or in flight; folds are finished at close. */
+/* When dd_journal_commit() should be called next though nothing new is queued: a
+ * commit that met no room is tried again, a fold or log lines have waited long
+ * enough. 0: never. */
+int64_t dd_journal_next_commit(const struct dd_journal *journal);
+
+/* Before an orderly stop: log lines and folds wait no longer. Call
+ * dd_journal_commit() until idle. */
+void dd_journal_flush(struct dd_journal *journal);
+
+/* True when nothing is queued or in flight; after dd_journal_flush(), when all is
+ * folded, too. Records of deleted executions may still be in the store: their
+ * removal goes on after the next open. */
 bool dd_journal_idle(const struct dd_journal *journal);
 
 uint64_t dd_journal_commits(const struct dd_journal *journal);
+
+/* What the store uses. */
+void dd_journal_usage(struct dd_journal *journal, struct dd_store_usage *out_usage);
 
 /* --- reading -------------------------------------------------------------------- */
 
@@ -78,7 +97,8 @@ int dd_journal_load(struct dd_journal *journal, struct dd_uuid id,
                     struct dd_execution *execution, uint32_t *out_records,
                     struct dd_error *error) DD_MUST_CHECK;
 
-/* Visits the facts of `id` in order, without building an execution: the history. */
+/* Visits the facts of `id` in order, without building an execution: the history.
+ * Here and below a visitor must not call the journal. */
 int dd_journal_facts(struct dd_journal *journal, struct dd_uuid id,
                      bool (*visit)(void *user, const struct dd_fact *fact), void *user,
                      struct dd_error *error) DD_MUST_CHECK;
@@ -102,7 +122,8 @@ bool dd_journal_list(struct dd_journal *journal, const struct dd_uuid *after, si
 int64_t dd_journal_next_due(struct dd_journal *journal);
 
 /* Takes one execution whose due time is at or before `now_ms`; the caller then
- * appends its new head (or deletes it), which re-arms it. */
+ * appends its new head (or deletes it), which re-arms it. One that is damaged is
+ * handed out once, so that its load tells. */
 bool dd_journal_pop_due(struct dd_journal *journal, int64_t now_ms, struct dd_uuid *out_id);
 
 /* The execution of `function` that is QUEUED longest, skipping those `skip` says
@@ -151,7 +172,6 @@ void dd_journal_logs(struct dd_journal *journal, struct dd_uuid id, uint64_t aft
 
 /* Walks the whole store: every record's checksum, every execution's dense record
  * numbers, every head and index entry against the records. Calls `report` for
- * each finding and returns their number. */
+ * each finding and returns their number. Nothing may be queued. */
 size_t dd_journal_check(struct dd_journal *journal,
-                        void (*report)(void *user, const struct dd_error *finding),
-                        void *user);
+                        void (*report)(void *user, const struct dd_error *finding), void *user);

@@ -14,7 +14,7 @@
 
 /* Tables. Numbers are forever. */
 enum dd_table {
-    DD_TABLE_META = 1,      /* "version", "secret", "fold", "next" */
+    DD_TABLE_META = 1,      /* "version", "secret", "fold" */
     DD_TABLE_JOURNAL = 2,   /* position u64 -> record; appended in order */
     DD_TABLE_HEADS = 3,     /* execution id -> head; v7 ids sort by start */
     DD_TABLE_INDEX = 4,     /* execution id, record number u32 -> position u64 */
@@ -22,12 +22,15 @@ enum dd_table {
     DD_TABLE_DUE = 6,       /* due ms u64, execution id -> empty */
     DD_TABLE_WORK = 7,      /* state u8, function NUL, since ms u64, execution id -> empty */
     DD_TABLE_FUNCTIONS = 8, /* name -> registration */
-    DD_TABLE_LOGS = 9,      /* execution id, line number u64 -> line */
+    DD_TABLE_LOGS = 9,      /* execution id, line number u64 -> bytes so far u64, line */
+    DD_TABLE_REMOVALS = 10, /* execution id -> empty; being removed */
     DD_TABLES_END,
 };
 /* All integers in keys are big-endian, so that bytes sort as numbers. */
 
-/* A list of puts and deletes, applied in order in one transaction. */
+/* A list of puts and deletes, applied in order in one transaction. An operation
+ * for which there is no room (DD_STORE_BATCH_MAX, or memory) sets `ops.failed`;
+ * dd_batch_rewind() takes it back. */
 struct dd_batch {
     struct dd_buf ops; /* encoded by dd_batch_put() and dd_batch_delete() */
     size_t len;
@@ -39,7 +42,12 @@ void dd_batch_put(struct dd_batch *batch, enum dd_table table, struct dd_span ke
                   struct dd_span value);
 void dd_batch_delete(struct dd_batch *batch, enum dd_table table, struct dd_span key);
 
-/* One operation of a batch; `value` absent: a delete. */
+/* Drops the operations added since `batch` was as `mark` (a copy of the struct)
+ * shows it, and the error that one of them met. */
+void dd_batch_rewind(struct dd_batch *batch, const struct dd_batch *mark);
+
+/* One operation of a batch; `value` absent: a delete. Deleting what is not there
+ * is no error. */
 struct dd_batch_op {
     enum dd_table table;
     struct dd_span key, value;
@@ -57,7 +65,9 @@ typedef void (*dd_store_done)(void *user, int status, const struct dd_error *err
 struct dd_store_usage {
     uint64_t used_bytes;      /* of the map, pages in use */
     uint64_t max_bytes;       /* of the map */
-    uint64_t disk_free_bytes; /* of the file system, as of the last commit */
+    uint64_t disk_free_bytes; /* of the file system, as of the last commit, and
+                                 what the store can use again within its file */
+    uint64_t disk_bytes;      /* size of the file system */
 };
 
 struct dd_store {
@@ -68,8 +78,10 @@ struct dd_store_ops {
      * Not while another commit is in flight (asserted). */
     void (*commit)(struct dd_store *store, const struct dd_batch *batch, dd_store_done done,
                    void *user);
-    /* Visits entries from `from` on (absent: the first, or the last when
-     * `reverse`), in order of keys. 0, or a negative code. */
+    /* Visits entries in order of keys: from the first that is not below `from` up,
+     * or, when `reverse`, from the last that is not above `from` down. An absent
+     * `from` is below, or above, all. 0, or a negative code. Not from within a
+     * visit. */
     int (*scan)(struct dd_store *store, enum dd_table table, struct dd_span from, bool reverse,
                 dd_store_visit visit, void *user, struct dd_error *error);
     void (*usage)(struct dd_store *store, struct dd_store_usage *out_usage);
