@@ -1,0 +1,160 @@
+/* MessagePack documents: reading members, printing as JSON. */
+#include <math.h>
+#include <string.h>
+
+#include "cli.h"
+
+bool doc_open(struct doc *doc, const struct durabled_reply *reply)
+{
+    size_t len, offset = 0;
+    const char *bytes = durabled_reply_bytes(reply, &len);
+
+    if (!msgpack_zone_init(&doc->zone, MSGPACK_ZONE_CHUNK_SIZE))
+        return false;
+    if (msgpack_unpack(bytes, len, &offset, &doc->zone, &doc->root) >= 0)
+        return true;
+    msgpack_zone_destroy(&doc->zone);
+    return false;
+}
+
+void doc_close(struct doc *doc)
+{
+    msgpack_zone_destroy(&doc->zone);
+}
+
+const msgpack_object *doc_get(const msgpack_object *map, const char *key)
+{
+    size_t len = strlen(key);
+
+    if (!map || map->type != MSGPACK_OBJECT_MAP)
+        return NULL;
+    for (uint32_t i = 0; i < map->via.map.size; i++) {
+        const msgpack_object_kv *member = &map->via.map.ptr[i];
+
+        if (member->key.type == MSGPACK_OBJECT_STR && member->key.via.str.size == len &&
+            memcmp(member->key.via.str.ptr, key, len) == 0)
+            return member->val.type == MSGPACK_OBJECT_NIL ? NULL : &member->val;
+    }
+    return NULL;
+}
+
+int64_t doc_int(const msgpack_object *map, const char *key)
+{
+    const msgpack_object *value = doc_get(map, key);
+
+    if (value && value->type == MSGPACK_OBJECT_POSITIVE_INTEGER && value->via.u64 <= INT64_MAX)
+        return (int64_t)value->via.u64;
+    return value && value->type == MSGPACK_OBJECT_NEGATIVE_INTEGER ? value->via.i64 : 0;
+}
+
+struct durabled_text doc_text(const msgpack_object *map, const char *key)
+{
+    const msgpack_object *value = doc_get(map, key);
+
+    if (!value || value->type != MSGPACK_OBJECT_STR)
+        return (struct durabled_text){0};
+    return (struct durabled_text){(char *)(uintptr_t)value->via.str.ptr, value->via.str.size};
+}
+
+bool doc_is(const msgpack_object *map, const char *key, const char *text)
+{
+    struct durabled_text value = doc_text(map, key);
+
+    return value.data && value.len == strlen(text) && memcmp(value.data, text, value.len) == 0;
+}
+
+const msgpack_object *doc_array(const msgpack_object *map, const char *key, size_t *out_len)
+{
+    const msgpack_object *value = doc_get(map, key);
+
+    *out_len = 0;
+    if (!value || value->type != MSGPACK_OBJECT_ARRAY)
+        return NULL;
+    *out_len = value->via.array.size;
+    return value->via.array.ptr;
+}
+
+/* --- JSON ----------------------------------------------------------------------------- */
+
+void put_json_text(FILE *out, const char *text, size_t len)
+{
+    fputc('"', out);
+    for (size_t i = 0; i < len; i++) {
+        unsigned char byte = (unsigned char)text[i];
+
+        if (byte == '"' || byte == '\\')
+            fprintf(out, "\\%c", byte);
+        else if (byte == '\n')
+            fputs("\\n", out);
+        else if (byte < 0x20 || byte == 0x7f)
+            fprintf(out, "\\u%04x", byte);
+        else
+            fputc(byte, out);
+    }
+    fputc('"', out);
+}
+
+static void put_json_float(FILE *out, double value)
+{
+    if (isfinite(value))
+        fprintf(out, "%.17g", value);
+    else
+        fputs("null", out);
+}
+
+static void put_json_map(FILE *out, const msgpack_object_map *map)
+{
+    fputc('{', out);
+    for (uint32_t i = 0; i < map->size; i++) {
+        if (i > 0)
+            fputs(", ", out);
+        put_json(out, &map->ptr[i].key);
+        fputs(": ", out);
+        put_json(out, &map->ptr[i].val);
+    }
+    fputc('}', out);
+}
+
+static void put_json_array(FILE *out, const msgpack_object_array *array)
+{
+    fputc('[', out);
+    for (uint32_t i = 0; i < array->size; i++) {
+        if (i > 0)
+            fputs(", ", out);
+        put_json(out, &array->ptr[i]);
+    }
+    fputc(']', out);
+}
+
+void put_json(FILE *out, const msgpack_object *value)
+{
+    switch (value->type) {
+    case MSGPACK_OBJECT_BOOLEAN:
+        fputs(value->via.boolean ? "true" : "false", out);
+        return;
+    case MSGPACK_OBJECT_POSITIVE_INTEGER:
+        fprintf(out, "%llu", (unsigned long long)value->via.u64);
+        return;
+    case MSGPACK_OBJECT_NEGATIVE_INTEGER:
+        fprintf(out, "%lld", (long long)value->via.i64);
+        return;
+    case MSGPACK_OBJECT_FLOAT32:
+    case MSGPACK_OBJECT_FLOAT64:
+        put_json_float(out, value->via.f64);
+        return;
+    case MSGPACK_OBJECT_STR:
+        put_json_text(out, value->via.str.ptr, value->via.str.size);
+        return;
+    case MSGPACK_OBJECT_ARRAY:
+        put_json_array(out, &value->via.array);
+        return;
+    case MSGPACK_OBJECT_MAP:
+        put_json_map(out, &value->via.map);
+        return;
+    case MSGPACK_OBJECT_NIL:
+    case MSGPACK_OBJECT_BIN: /* no method has these */
+    case MSGPACK_OBJECT_EXT:
+        break;
+    }
+    fputs("null", out);
+}

@@ -1,0 +1,521 @@
+/* durablectl: the operator's tool. Each verb is one function below. */
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli.h"
+
+#ifndef DURABLECTL_VERSION
+#define DURABLECTL_VERSION "0"
+#endif
+
+/* A payload may be as large as the protocol lets an input be. */
+#define PAYLOAD_MAX ((size_t)6 * 1024 * 1024)
+
+static int exit_of(int code)
+{
+    switch (code) {
+    case DURABLED_OK:
+        return EXIT_OK;
+    case DURABLED_NO_DAEMON:
+    case DURABLED_DISCONNECTED:
+        return EXIT_NO_DAEMON;
+    case DURABLED_NOT_FOUND:
+        return EXIT_NOT_FOUND;
+    case DURABLED_REFUSED:
+        return EXIT_REFUSED;
+    default:
+        return EXIT_INTERNAL;
+    }
+}
+
+/* Says on stderr what went wrong; returns the exit code. */
+static int complain(const struct durabled_error *error)
+{
+    fputs("durablectl: ", stderr);
+    if (error->type[0] && error->code != DURABLED_NOT_FOUND) {
+        (void)put_safe_cstr(stderr, error->type, 0);
+        fputs(": ", stderr);
+    }
+    (void)put_safe_cstr(stderr, error->text, 0);
+    fputc('\n', stderr);
+    return exit_of(error->code);
+}
+
+static int usage(const char *problem)
+{
+    fputs("durablectl: ", stderr);
+    (void)put_safe_cstr(stderr, problem, 0);
+    fputc('\n', stderr);
+    return EXIT_USAGE;
+}
+
+/* The whole answer as one JSON document; frees the reply. */
+static int put_reply(struct durabled_reply *reply)
+{
+    struct doc doc;
+
+    if (doc_open(&doc, reply)) {
+        put_json(stdout, &doc.root);
+        fputc('\n', stdout);
+        doc_close(&doc);
+    }
+    durabled_reply_free(reply);
+    fflush(stdout);
+    return EXIT_OK;
+}
+
+/* --- start ------------------------------------------------------------------------- */
+
+/* JSON as it stands, @FILE, or - for standing input. Gives the text (free). */
+static char *read_payload(const char *given, size_t *out_len, char *problem, size_t size)
+{
+    bool from_stdin = strcmp(given, "-") == 0;
+    FILE *file = from_stdin ? stdin : NULL;
+    char *text;
+
+    *out_len = strlen(given);
+    if (!from_stdin && given[0] != '@')
+        return strdup(given);
+    if (!from_stdin)
+        file = fopen(given + 1, "rb");
+    if (!file) {
+        (void)snprintf(problem, size, "--payload: %.200s: %s", given + 1, strerror(errno));
+        return NULL;
+    }
+    text = malloc(PAYLOAD_MAX + 2);
+    *out_len = text ? fread(text, 1, PAYLOAD_MAX + 1, file) : 0;
+    if (text && (ferror(file) || *out_len > PAYLOAD_MAX)) {
+        (void)snprintf(problem, size, "--payload: %s",
+                       ferror(file) ? "can't be read" : "larger than 6 MiB");
+        free(text);
+        text = NULL;
+    } else if (!text) {
+        (void)snprintf(problem, size, "--payload: out of memory");
+    } else {
+        text[*out_len] = '\0';
+    }
+    if (!from_stdin)
+        fclose(file);
+    return text;
+}
+
+static void put_outcome(const struct durabled_outcome *outcome)
+{
+    const struct durabled_failure *failure = outcome->failure;
+    struct screen screen;
+
+    if (strcmp(outcome->status, "SUCCEEDED") == 0) {
+        if (outcome->result.data) {
+            (void)put_safe(stdout, outcome->result.data, outcome->result.len, 0);
+            fputc('\n', stdout);
+        }
+        return;
+    }
+    screen_init(&screen, stderr);
+    fputs(paint(&screen, RED), stderr);
+    (void)put_safe_cstr(stderr, outcome->status, 0);
+    fputs(unpaint(&screen), stderr);
+    if (failure && failure->type) {
+        fputs(" ", stderr);
+        (void)put_safe_cstr(stderr, failure->type, 0);
+    }
+    if (failure && failure->message) {
+        fputs(": ", stderr);
+        (void)put_safe_cstr(stderr, failure->message, 0);
+    }
+    fputc('\n', stderr);
+}
+
+static int follow(const struct args *args, struct durabled *connection, const char *arn)
+{
+    struct durabled_outcome outcome;
+    struct durabled_error error;
+    int exit_code;
+
+    if (durabled_client_wait(connection, arn, -1, &outcome, &error) != DURABLED_OK)
+        return complain(&error);
+    exit_code = strcmp(outcome.status, "SUCCEEDED") == 0 ? EXIT_OK : EXIT_BAD;
+    if (args->json) {
+        (void)put_reply(outcome.reply);
+    } else {
+        put_outcome(&outcome);
+        durabled_reply_free(outcome.reply);
+    }
+    return exit_code;
+}
+
+static int run_start(const struct args *args, struct durabled *connection)
+{
+    struct durabled_start_options options = {.name = args->name};
+    struct durabled_started started;
+    struct durabled_error error;
+    char problem[512], *payload = NULL, *arn;
+    int exit_code = EXIT_OK, rc;
+
+    if (args->payload) {
+        payload = read_payload(args->payload, &options.payload_len, problem, sizeof problem);
+        if (!payload)
+            return usage(problem);
+        options.payload = payload;
+    }
+    rc = durabled_client_start(connection, args->subject, &options, &started, &error);
+    free(payload);
+    if (rc != DURABLED_OK)
+        return complain(&error);
+    arn = strdup(started.arn);
+    if (args->json) {
+        (void)put_reply(started.reply);
+    } else {
+        (void)put_safe_cstr(stdout, started.arn, 0);
+        fputs("  ", stdout);
+        (void)put_safe_cstr(stdout, started.name, 0);
+        fputs(started.existing ? "  (it exists)\n" : "\n", stdout);
+        fflush(stdout);
+        durabled_reply_free(started.reply);
+    }
+    if (args->wait && arn)
+        exit_code = follow(args, connection, arn);
+    free(arn);
+    return exit_code;
+}
+
+/* --- ls ------------------------------------------------------------------------------- */
+
+static enum colour status_paint(const char *status)
+{
+    if (strcmp(status, "SUCCEEDED") == 0)
+        return GREEN;
+    return strcmp(status, "RUNNING") == 0 ? CYAN : RED;
+}
+
+static void put_cell(FILE *out, const char *text, size_t width)
+{
+    size_t used = put_safe_cstr(out, text, width > 3 ? width - 3 : 0);
+
+    put_spaces(out, used < width ? width - used + 1 : 1);
+}
+
+static void put_summary(const struct screen *screen, const struct durabled_summary *summary,
+                        int64_t reference_ms)
+{
+    bool open = strcmp(summary->status, "RUNNING") == 0;
+    char instant[32], text[32];
+
+    format_instant(instant, sizeof instant, summary->start_ms);
+    put_cell(screen->out, summary->name, 36);
+    put_cell(screen->out, summary->function, 20);
+    fputs(paint(screen, status_paint(summary->status)), screen->out);
+    put_cell(screen->out, open ? summary->state : summary->status, 12);
+    fprintf(screen->out, "%s%s  ", unpaint(screen), instant);
+    if (open && summary->until_ms) {
+        format_when(text, sizeof text, summary->until_ms, reference_ms);
+        fprintf(screen->out, "until %s", text);
+    } else {
+        format_duration(text, sizeof text,
+                        (open ? reference_ms : summary->end_ms) - summary->start_ms);
+        fprintf(screen->out, "%s%s", open ? "for " : "took ", text);
+    }
+    fputc('\n', screen->out);
+}
+
+/* One page for people or for programs. */
+static void put_page(const struct args *args, const struct screen *screen,
+                     const struct durabled_list *page, size_t before)
+{
+    struct doc doc;
+    const msgpack_object *items;
+    size_t len;
+
+    if (!args->json) {
+        for (size_t i = 0; i < page->len; i++)
+            put_summary(screen, &page->items[i], now_ms());
+        return;
+    }
+    if (!doc_open(&doc, page->reply))
+        return;
+    items = doc_array(&doc.root, "executions", &len);
+    for (size_t i = 0; i < len; i++) {
+        fputs(before + i > 0 ? ", " : "", stdout);
+        put_json(stdout, &items[i]);
+    }
+    doc_close(&doc);
+}
+
+static int run_ls(const struct args *args, struct durabled *connection)
+{
+    struct durabled_list_filter filter = {.function = args->function,
+                                          .status = args->status,
+                                          .since_ms = args->since_ms,
+                                          .waiting = args->waiting};
+    struct durabled_list page = {0};
+    struct durabled_error error;
+    struct screen screen;
+    char *marker = NULL;
+    size_t shown = 0;
+    int rc;
+
+    screen_init(&screen, stdout);
+    if (args->json)
+        fputs("{\"executions\": [", stdout);
+    do {
+        filter.marker = marker;
+        if (args->limit > 0)
+            filter.items_max = (size_t)args->limit - shown;
+        if (filter.items_max > 1000)
+            filter.items_max = 1000;
+        rc = durabled_client_list(connection, &filter, &page, &error);
+        free(marker);
+        marker = NULL;
+        if (rc != DURABLED_OK)
+            return complain(&error);
+        if (!args->json && shown == 0 && page.len > 0)
+            fprintf(stdout, "%s%-36s %-20s %-12s %-19s  %s\n", paint(&screen, BOLD), "name",
+                    "function", "state", "started", unpaint(&screen));
+        put_page(args, &screen, &page, shown);
+        shown += page.len;
+        marker = page.marker ? strdup(page.marker) : NULL;
+        durabled_reply_free(page.reply);
+    } while (marker && (args->limit == 0 || shown < (size_t)args->limit));
+    if (args->json)
+        fputs("]}\n", stdout);
+    else if (marker)
+        fprintf(stdout, "%smore: --limit %lld, or 0 for all%s\n", paint(&screen, DIM),
+                (long long)args->limit * 10, unpaint(&screen));
+    free(marker);
+    return EXIT_OK;
+}
+
+/* --- show, history ---------------------------------------------------------------------- */
+
+static int run_show(const struct args *args, struct durabled *connection)
+{
+    struct durabled_description description;
+    struct durabled_error error;
+    struct screen screen;
+    struct story story;
+    struct doc doc;
+    int rc = durabled_client_describe(connection, args->subject, true, &description, &error);
+
+    if (rc != DURABLED_OK)
+        return complain(&error);
+    if (args->json)
+        return put_reply(description.reply);
+    rc = story_load(connection, description.arn, false, &story, &error);
+    if (rc != DURABLED_OK) {
+        durabled_reply_free(description.reply);
+        return complain(&error);
+    }
+    screen_init(&screen, stdout);
+    if (doc_open(&doc, description.reply)) {
+        put_show(&screen, &doc.root, &story, now_ms());
+        doc_close(&doc);
+    }
+    story_free(&story);
+    durabled_reply_free(description.reply);
+    return EXIT_OK;
+}
+
+static void put_story_json(const struct story *story)
+{
+    size_t shown = 0;
+
+    fputs("{\"arn\": ", stdout);
+    put_json_text(stdout, story->pages[0].arn, strlen(story->pages[0].arn));
+    fputs(", \"events\": [", stdout);
+    for (size_t page = 0; page < story->len; page++) {
+        size_t len;
+        const msgpack_object *events = doc_array(&story->docs[page].root, "events", &len);
+
+        for (size_t i = 0; i < len; i++) {
+            fputs(shown++ > 0 ? ", " : "", stdout);
+            put_json(stdout, &events[i]);
+        }
+    }
+    fputs("]}\n", stdout);
+}
+
+static int run_history(const struct args *args, struct durabled *connection)
+{
+    struct durabled_error error;
+    struct screen screen;
+    struct story story;
+
+    if (story_load(connection, args->subject, true, &story, &error) != DURABLED_OK)
+        return complain(&error);
+    screen_init(&screen, stdout);
+    if (args->json)
+        put_story_json(&story);
+    else
+        put_history(&screen, &story);
+    story_free(&story);
+    return EXIT_OK;
+}
+
+/* --- stop, logs ----------------------------------------------------------------------------
+ */
+
+static int run_stop(const struct args *args, struct durabled *connection)
+{
+    struct durabled_stopped stopped;
+    struct durabled_error error;
+    char when[32];
+
+    if (durabled_client_stop(connection, args->subject, NULL, &stopped, &error) != DURABLED_OK)
+        return complain(&error);
+    if (args->json)
+        return put_reply(stopped.reply);
+    format_instant(when, sizeof when, stopped.end_ms);
+    (void)put_safe_cstr(stdout, stopped.arn, 0);
+    fputs("  ", stdout);
+    (void)put_safe_cstr(stdout, stopped.status, 0);
+    fprintf(stdout, "  %s\n", when);
+    durabled_reply_free(stopped.reply);
+    return EXIT_OK;
+}
+
+static void put_log_line(const struct screen *screen, const struct durabled_log_line *line)
+{
+    enum colour colour = strcmp(line->level, "ERROR") == 0      ? RED
+                         : strncmp(line->level, "WARN", 4) == 0 ? YELLOW
+                                                                : PLAIN;
+    char clock[24];
+
+    format_clock(clock, sizeof clock, line->time_ms);
+    fprintf(screen->out, "%s%s%s %s", paint(screen, DIM), clock, unpaint(screen),
+            paint(screen, colour));
+    put_cell(screen->out, line->level, 7);
+    (void)put_safe(screen->out, line->message.data ? line->message.data : "", line->message.len,
+                   0);
+    fprintf(screen->out, "%s\n", unpaint(screen));
+}
+
+static int run_logs(const struct args *args, struct durabled *connection)
+{
+    struct durabled_error error;
+    struct durabled_logs logs;
+    struct screen screen;
+    int64_t after = 0, dropped = 0;
+    bool more;
+
+    screen_init(&screen, stdout);
+    do {
+        if (durabled_client_logs(connection, args->subject, after, args->follow, &logs,
+                                 &error) != DURABLED_OK)
+            return complain(&error);
+        if (logs.dropped > dropped && !args->json)
+            fprintf(stdout, "%s(%lld earlier lines were dropped)%s\n", paint(&screen, DIM),
+                    (long long)logs.dropped, unpaint(&screen));
+        dropped = logs.dropped;
+        for (size_t i = 0; !args->json && i < logs.len; i++)
+            put_log_line(&screen, &logs.items[i]);
+        /* Closed: until nothing more is kept. */
+        more = args->follow ? !logs.closed || logs.len > 0 : logs.len > 0 && !args->json;
+        after = logs.next;
+        if (args->json)
+            (void)put_reply(logs.reply);
+        else
+            durabled_reply_free(logs.reply);
+        fflush(stdout);
+    } while (more);
+    return EXIT_OK;
+}
+
+/* --- the daemon
+ * ------------------------------------------------------------------------------- */
+
+static int run_log_level(const struct args *args, struct durabled *connection)
+{
+    struct durabled_error error;
+    char level[16], set[16];
+    size_t i = 0;
+
+    for (; args->subject && args->subject[i] && i < sizeof set - 1; i++)
+        set[i] = (char)(args->subject[i] >= 'a' && args->subject[i] <= 'z'
+                            ? args->subject[i] - 'a' + 'A'
+                            : args->subject[i]);
+    set[i] = '\0';
+    if (durabled_client_log_level(connection, args->subject ? set : NULL, level, &error) !=
+        DURABLED_OK)
+        return complain(&error);
+    fprintf(stdout, args->json ? "{\"log_level\": \"%s\"}\n" : "%s\n", level);
+    return EXIT_OK;
+}
+
+static int run_functions(const struct args *args, struct durabled *connection)
+{
+    struct durabled_functions functions;
+    struct durabled_error error;
+    struct screen screen;
+
+    if (durabled_client_functions(connection, &functions, &error) != DURABLED_OK)
+        return complain(&error);
+    if (args->json)
+        return put_reply(functions.reply);
+    screen_init(&screen, stdout);
+    fprintf(stdout, "%s%-32s %8s %8s %8s %8s%s\n", paint(&screen, BOLD), "function", "workers",
+            "slots", "running", "queued", unpaint(&screen));
+    for (size_t i = 0; i < functions.len; i++) {
+        const struct durabled_function_status *function = &functions.items[i];
+
+        put_cell(stdout, function->name, 32);
+        fprintf(stdout, "%8lld %8lld %8lld %8lld\n", (long long)function->workers,
+                (long long)function->slots, (long long)function->running,
+                (long long)function->queued);
+    }
+    durabled_reply_free(functions.reply);
+    return EXIT_OK;
+}
+
+/* --- main
+ * ----------------------------------------------------------------------------------------- */
+
+static const struct {
+    const char *name;
+    int (*run)(const struct args *args, struct durabled *connection);
+} verbs[] = {
+    {"start", run_start},         {"ls", run_ls},
+    {"show", run_show},           {"history", run_history},
+    {"stop", run_stop},           {"logs", run_logs},
+    {"log-level", run_log_level}, {"functions", run_functions},
+};
+
+static int run_verb(const struct args *args)
+{
+    struct durabled *connection;
+    struct durabled_error error;
+    int exit_code = EXIT_INTERNAL;
+
+    if (strcmp(args->verb, "doctor") == 0)
+        return run_doctor(args);
+    if (durabled_open(args->socket, &connection, &error) != DURABLED_OK)
+        return complain(&error);
+    for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++)
+        if (strcmp(verbs[i].name, args->verb) == 0)
+            exit_code = verbs[i].run(args, connection);
+    durabled_close(connection);
+    return exit_code;
+}
+
+int main(int argc, char **argv)
+{
+    char problem[512] = "";
+    struct args args;
+    int exit_code;
+
+    if (!args_parse(argc, argv, now_ms(), &args, problem, sizeof problem))
+        return usage(problem);
+    if (args.version) {
+        printf("durablectl %s\n", DURABLECTL_VERSION);
+        return EXIT_OK;
+    }
+    if (args.help) {
+        args_help(stdout, args.verb);
+        return EXIT_OK;
+    }
+    exit_code = run_verb(&args);
+    if (fflush(stdout) != 0 && exit_code == EXIT_OK)
+        exit_code = EXIT_INTERNAL;
+    return exit_code;
+}
