@@ -49,6 +49,8 @@ static inline struct dd_list *dd_list_pop(struct dd_list *head)
 }
 
 /* Iterates over nodes; the body may remove `node`. */
+/* NOLINTBEGIN(bugprone-macro-parentheses): `node` and `tmp` are names to declare */
 #define dd_list_each(node, tmp, head)                                            \
     for (struct dd_list *node = (head)->next, *tmp = node->next; node != (head); \
          node = tmp, tmp = node->next)
+/* NOLINTEND(bugprone-macro-parentheses) */

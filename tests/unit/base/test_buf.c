@@ -15,6 +15,7 @@
 
 static bool out_of_memory;
 
+/* NOLINTBEGIN(bugprone-reserved-identifier): the names are the linker's, for --wrap */
 void *__real_dd_try_realloc(void *ptr, size_t size);
 void *__wrap_dd_try_realloc(void *ptr, size_t size);
 
@@ -23,6 +24,7 @@ void *__wrap_dd_try_realloc(void *ptr, size_t size)
 {
     return out_of_memory ? NULL : __real_dd_try_realloc(ptr, size);
 }
+/* NOLINTEND(bugprone-reserved-identifier) */
 
 static void assert_holds(const struct dd_buf *buf, const char *cstr)
 {

@@ -14,6 +14,7 @@
 
 static bool out_of_memory;
 
+/* NOLINTBEGIN(bugprone-reserved-identifier): the names are the linker's, for --wrap */
 void *__real_dd_try_alloc(size_t size);
 void *__wrap_dd_try_alloc(size_t size);
 
@@ -22,6 +23,7 @@ void *__wrap_dd_try_alloc(size_t size)
 {
     return out_of_memory ? NULL : __real_dd_try_alloc(size);
 }
+/* NOLINTEND(bugprone-reserved-identifier) */
 
 static void test_null_is_absent(void **state)
 {

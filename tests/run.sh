@@ -1,0 +1,170 @@
+#!/usr/bin/env bash
+# run.sh [HEIGHT...]: installs what the tests need, builds, and runs every height or
+# those named. The last line is "N passed, N failed"; the exit status is 0 when none
+# failed.
+#
+# For Debian 12, as root or with sudo. Everything it makes is below build/.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+# One line a height: name | what it needs beyond the base packages | how it runs.
+# A height stands here when its tests exist; nothing is skipped. README.md says which
+# to use when.
+heights='
+unit  |                                                     | ctest_height dev "^unit$"
+lint  | clang clang-format clang-tidy                       | ctest_height lint "^lint$"
+clang | clang                                               | build_height lint
+'
+
+# What every height builds with. -dev packages are the libraries named, with their
+# reasons, in CMakeLists.txt.
+base_packages='gcc libc6-dev binutils cmake ninja-build pkg-config python3
+libuv1-dev liblmdb-dev libmsgpack-dev libjansson-dev libssl-dev libxxhash-dev libcmocka-dev'
+
+build=$PWD/build
+passed=0
+failed=0
+
+say() {
+    printf '\n== %s\n' "$*"
+}
+
+# count NAME PASSED FAILED
+count() {
+    passed=$((passed + $2))
+    failed=$((failed + $3))
+    printf -- '-- %s: %d passed, %d failed\n' "$1" "$2" "$3"
+}
+
+install_packages() {
+    local missing=() as_root=() package
+    for package in "$@"; do
+        dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'ok installed' ||
+            missing+=("$package")
+    done
+    [ ${#missing[@]} -gt 0 ] || return 0
+    [ "$(id -u)" -eq 0 ] || as_root=(sudo)
+    say "installing with apt-get: ${missing[*]}"
+    "${as_root[@]}" apt-get update -qq
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+        apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+}
+
+# Configures and builds a preset, once a run. False when something does not build; what
+# does is there all the same.
+declare -A built=()
+build_preset() {
+    local preset=$1
+    if [ -z "${built[$preset]:-}" ]; then
+        built[$preset]=ok
+        say "build ($preset)"
+        { cmake --preset "$preset" >"$build/$preset.log" || { cat "$build/$preset.log"; false; }; } &&
+            cmake --build --preset "$preset" -- -k 0 ${DD_JOBS:+-j "$DD_JOBS"} --quiet ||
+            built[$preset]=failed
+    fi
+    [ "${built[$preset]}" = ok ]
+}
+
+# build_height PRESET: it builds, warnings being errors.
+build_height() {
+    if build_preset "$1"; then
+        count "build ($1)" 1 0
+    else
+        count "build ($1)" 0 1
+    fi
+}
+
+# The totals of a JUnit file of ctest or pytest: "passed failed". What did not run has
+# failed, but for pytest's skips, which it prints with their reasons.
+junit_totals() {
+    python3 - "$1" <<'PY'
+import sys
+import xml.etree.ElementTree as ET
+passed = failed = 0
+try:
+    for case in ET.parse(sys.argv[1]).iter("testcase"):
+        if case.find("failure") is not None or case.find("error") is not None:
+            failed += 1
+        elif case.find("skipped") is None:
+            passed += 1
+        elif case.get("status"):
+            failed += 1
+except (OSError, ET.ParseError):
+    pass
+print(passed, failed)
+PY
+}
+
+# run_counted NAME JUNIT COMMAND...: COMMAND writes JUNIT. A run that fails without a
+# failed test, or has no test at all, counts as one failure.
+run_counted() {
+    local name=$1 junit=$2 good bad rc=0
+    shift 2
+    rm -f "$junit"
+    "$@" || rc=$?
+    read -r good bad <<<"$(junit_totals "$junit")"
+    if [ "$bad" -eq 0 ] && { [ "$rc" -ne 0 ] || [ "$good" -eq 0 ]; }; then
+        bad=1
+    fi
+    count "$name" "$good" "$bad"
+}
+
+# ctest_height PRESET LABEL: the tests of PRESET whose label matches LABEL.
+ctest_height() {
+    local preset=$1 label=$2
+    build_preset "$preset" || count "build ($preset)" 0 1
+    say "ctest ($preset, $label)"
+    run_counted "ctest ($preset, $label)" "$build/$preset.junit.xml" \
+        ctest --test-dir "$build/$preset" -L "$label" -j "${DD_JOBS:-$(nproc)}" \
+        --output-on-failure --no-tests=error --output-junit "$build/$preset.junit.xml"
+}
+
+# pytest_height DIRECTORY [PRESET]: Python tests, with the client installed in a virtual
+# environment, against the programs of PRESET. Needs python3-venv.
+pytest_height() {
+    local directory=$1 preset=${2:-} venv=$build/venv
+    [ -z "$preset" ] || build_preset "$preset" || count "build ($preset)" 0 1
+    say "pytest ($directory)"
+    if [ ! -x "$venv/bin/pytest" ]; then
+        rm -rf "$venv"
+        python3 -m venv "$venv"
+        "$venv/bin/pip" install --quiet --disable-pip-version-check pytest
+    fi
+    "$venv/bin/pip" install --quiet --disable-pip-version-check ./client/python
+    run_counted "pytest ($directory)" "$build/pytest.junit.xml" \
+        env DURABLED_BIN="$build/${preset:-release}/bin" \
+        "$venv/bin/pytest" -q -rs --junit-xml="$build/pytest.junit.xml" "$directory"
+}
+
+# The row of a height, without the blanks that align the table; empty when unknown.
+row_of() {
+    awk -F'|' -v name="$1" '{
+        key = $1; gsub(/ /, "", key)
+        if (key == name) { sub(/^[^|]*\|[^|]*\| */, ""); print }
+    }' <<<"$heights"
+}
+
+needs_of() {
+    awk -F'|' -v name="$1" '{ key = $1; gsub(/ /, "", key); if (key == name) print $2 }' \
+        <<<"$heights"
+}
+
+all=$(awk -F'|' 'NF > 2 { gsub(/ /, "", $1); print $1 }' <<<"$heights")
+[ $# -gt 0 ] || set -- $all
+packages=$base_packages
+for height in "$@"; do
+    if [ -z "$(row_of "$height")" ]; then
+        echo "run.sh: no height '$height'; there are:" $all >&2
+        exit 2
+    fi
+    packages+=" $(needs_of "$height")"
+done
+
+mkdir -p "$build"
+# shellcheck disable=SC2086
+install_packages $packages
+for height in "$@"; do
+    eval "$(row_of "$height")"
+done
+printf '\n%d passed, %d failed\n' "$passed" "$failed"
+[ "$failed" -eq 0 ]
