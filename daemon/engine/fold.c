@@ -118,13 +118,11 @@ static int fold_entry(struct dd_journal *journal, struct dd_batch *batch,
 static void fold_mark(struct dd_journal *journal, struct dd_batch *batch)
 {
     const struct tail_entry *first = unfolded_first(journal);
-    char mark[8];
 
     journal->folding_to = first ? first->positions[0] - 1 : journal->next_position - 1;
     if (journal->folding_to <= journal->folded)
         return;
-    put_u64(mark, journal->folding_to);
-    dd_batch_put(batch, DD_TABLE_META, DD_SPAN("fold"), dd_span_make(mark, sizeof(mark)));
+    meta_put_mark(batch, journal->folding_to);
 }
 
 int fold_build(struct dd_journal *journal, struct dd_batch *batch, struct dd_error *error)

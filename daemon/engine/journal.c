@@ -60,18 +60,36 @@ static bool write_set_put_record(struct write_set *set, uint64_t position, struc
 
 /* --- opening ------------------------------------------------------------------------ */
 
-static int meta_get(struct dd_journal *journal, struct dd_span name, size_t len, char *out,
-                    struct dd_error *error)
+/* The checksum behind a value of META. "version" has none, so that every release
+ * can read it. */
+static void meta_seal(struct dd_span name, char *value, size_t len)
 {
-    int rc = table_get(journal, DD_TABLE_META, name, &journal->scratch, error);
+    put_u64(value + len, dd_checksum64(dd_span_make(value, len)) ^ dd_checksum64(name));
+}
+
+/* Reads `len` bytes and, when `sealed`, the checksum behind them. */
+static int meta_get(struct dd_journal *journal, struct dd_span name, size_t len, bool sealed,
+                    char *out, struct dd_error *error)
+{
+    struct dd_buf *value = &journal->scratch;
+    int rc = table_get(journal, DD_TABLE_META, name, value, error);
+    char seal[8 + 32 + 8];
+    bool right;
 
     if (rc <= 0)
         return rc;
-    if (journal->scratch.len != len)
+    dd_assert(len + 8 <= sizeof(seal));
+    right = value->len == len + (sealed ? 8 : 0);
+    if (right && sealed) {
+        memcpy(seal, value->data, len);
+        meta_seal(name, seal, len);
+        right = memcmp(seal, value->data, len + 8) == 0;
+    }
+    if (!right)
         return dd_fail(error, DD_STORE_CORRUPT,
                        "the store's \"%s\" is damaged; restore its directory from a backup",
                        name.data);
-    memcpy(out, journal->scratch.data, len);
+    memcpy(out, value->data, len);
     return 1;
 }
 
@@ -83,12 +101,21 @@ static bool visit_any(void *user, struct dd_span key, struct dd_span value)
     return false;
 }
 
+void meta_put_mark(struct dd_batch *batch, uint64_t mark)
+{
+    char value[8 + 8];
+
+    put_u64(value, mark);
+    meta_seal(DD_SPAN("fold"), value, 8);
+    dd_batch_put(batch, DD_TABLE_META, DD_SPAN("fold"), dd_span_make(value, sizeof(value)));
+}
+
 /* A store without a version is a new one, or not whole. */
 static int found(struct dd_journal *journal, const uint8_t random[32], struct dd_error *error)
 {
     static const enum dd_table tables[] = {DD_TABLE_META, DD_TABLE_JOURNAL, DD_TABLE_HEADS};
     struct dd_store *store = journal->config.store;
-    char version[4];
+    char version[4], secret[32 + 8];
     bool any = false;
 
     for (size_t i = 0; i < DD_COUNT(tables); i++) {
@@ -106,8 +133,10 @@ static int found(struct dd_journal *journal, const uint8_t random[32], struct dd
     put_u32(version, STORE_VERSION);
     dd_batch_put(&journal->pending.batch, DD_TABLE_META, DD_SPAN("version"),
                  dd_span_make(version, sizeof(version)));
+    memcpy(secret, random, sizeof(journal->secret));
+    meta_seal(DD_SPAN("secret"), secret, sizeof(journal->secret));
     dd_batch_put(&journal->pending.batch, DD_TABLE_META, DD_SPAN("secret"),
-                 dd_span_make(journal->secret, sizeof(journal->secret)));
+                 dd_span_make(secret, sizeof(secret)));
     return 0;
 }
 
@@ -115,7 +144,7 @@ static int load_meta(struct dd_journal *journal, const uint8_t random[32],
                      struct dd_error *error)
 {
     char version[4], mark[8];
-    int rc = meta_get(journal, DD_SPAN("version"), sizeof(version), version, error);
+    int rc = meta_get(journal, DD_SPAN("version"), sizeof(version), false, version, error);
 
     if (rc <= 0)
         return rc < 0 ? rc : found(journal, random, error);
@@ -124,13 +153,13 @@ static int load_meta(struct dd_journal *journal, const uint8_t random[32],
             error, DD_STORE_VERSION,
             "the store has version %u and this durabled knows %u; use a newer durabled",
             get_u32(version), STORE_VERSION);
-    rc = meta_get(journal, DD_SPAN("secret"), sizeof(journal->secret), (char *)journal->secret,
-                  error);
+    rc = meta_get(journal, DD_SPAN("secret"), sizeof(journal->secret), true,
+                  (char *)journal->secret, error);
     if (rc == 0)
         return dd_fail(error, DD_STORE_CORRUPT,
                        "the store has lost its secret; restore its directory from a backup");
     if (rc > 0)
-        rc = meta_get(journal, DD_SPAN("fold"), sizeof(mark), mark, error);
+        rc = meta_get(journal, DD_SPAN("fold"), sizeof(mark), true, mark, error);
     if (rc > 0)
         journal->folded = get_u64(mark);
     return rc < 0 ? rc : 0;

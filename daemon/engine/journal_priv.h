@@ -197,6 +197,11 @@ void queue_add(struct dd_journal *journal, struct tail_entry *entry);
 void queue_expose(struct dd_journal *journal, const struct dd_head *head);
 void queues_free(struct dd_journal *journal);
 
+/* --- journal.c -------------------------------------------------------------------- */
+
+/* Records up to `mark` need not be read when the journal is opened. */
+void meta_put_mark(struct dd_batch *batch, uint64_t mark);
+
 /* --- fold.c, remove.c, logs.c: what rides with a commit ------------------------------ */
 
 /* The *_build() functions add to `batch` and return 0 or a code of the store;
