@@ -1,8 +1,7 @@
 # Warnings that gcc 12 and clang 14 both know.
 set(DD_WARNINGS
     -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla
-    -Wformat=2 -Wundef -Wcast-align -Wimplicit-fallthrough -Wpointer-arith
-    -Wswitch-enum)
+    -Wformat=2 -Wundef -Wcast-align -Wimplicit-fallthrough -Wpointer-arith)
 if(DD_WERROR)
     list(APPEND DD_WARNINGS -Werror)
 endif()

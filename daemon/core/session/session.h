@@ -93,7 +93,8 @@ enum dd_strategy {
  * dd_session_call(). Members that the kind does not use are zero. */
 struct dd_call {
     enum dd_call_kind kind;
-    uint64_t id; /* names the call in its answer; unique */
+    uint64_t id;     /* names the call in its answer; unique */
+    uint64_t client; /* which process makes it, for dd_session_forget() */
 
     uint32_t operation; /* START: the new handle; others: which */
 
@@ -231,10 +232,9 @@ void dd_session_refused(struct dd_session *session, struct dd_error_object *erro
 /* A call of the client. Always answered, now or later, exactly once. */
 void dd_session_call(struct dd_session *session, const struct dd_call *call, int64_t now_ms);
 
-/* A process that shared the session is gone: its parked calls (`calls`) are
- * dropped without an answer and its bodies count as unwound. */
-void dd_session_forget(struct dd_session *session, const uint64_t *calls, size_t calls_len,
-                       const uint32_t *operations, size_t operations_len, int64_t now_ms);
+/* A process that shared the session is gone: its parked calls are dropped without
+ * an answer and its bodies count as unwound. */
+void dd_session_forget(struct dd_session *session, uint64_t client, int64_t now_ms);
 
 /* Time has come to dd_session_next_due_ms(). */
 void dd_session_due(struct dd_session *session, int64_t now_ms);
@@ -248,3 +248,7 @@ size_t dd_session_running(const struct dd_session *session);
 
 /* True once END was answered. */
 bool dd_session_ended(const struct dd_session *session);
+
+/* Whether the whole state obeys its invariants: DD_SYSTEM with what is wrong. For
+ * tests and the simulator, after every event. */
+int dd_session_check(const struct dd_session *session, struct dd_error *error) DD_MUST_CHECK;

@@ -1,0 +1,31 @@
+/* durabled: reads its options, wires the rooms together, runs, and unwinds. */
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "app/check.h"
+#include "app/options.h"
+#include "app/serve.h"
+
+/* Exit codes of the daemon, for service managers (sysexits.h where it has one). */
+enum { EXIT_STARTED = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
+
+int main(int argc, char **argv)
+{
+    struct dd_options options;
+    struct dd_error error;
+    int rc = dd_options_parse(argc, argv, &options, &error);
+
+    if (rc < 0) {
+        fprintf(stderr, "durabled: %s\n", error.text);
+        return EXIT_USAGE;
+    }
+    if (rc == DD_OPTIONS_HELP)
+        return EXIT_STARTED;
+    /* A client that dies while we write to it must not end the daemon. */
+    signal(SIGPIPE, SIG_IGN);
+    rc = strcmp(options.command, "check") == 0 ? dd_check(&options, &error)
+                                               : dd_serve(&options, &error);
+    dd_options_deinit(&options);
+    return rc == 0 ? EXIT_STARTED : EXIT_FAILED;
+}

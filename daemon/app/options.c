@@ -1,0 +1,261 @@
+/* Option parsing; see options.h for the table. */
+#include "app/options.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "app/version.h"
+#include "base/alloc.h"
+#include "base/buf.h"
+#include "base/limits.h"
+
+enum kind { KIND_TEXT, KIND_SIZE, KIND_NUMBER };
+
+struct row {
+    enum kind kind;
+    const char *name, *env, *value, *def, *help;
+    size_t offset;
+};
+
+static const struct row rows[] = {
+#define X(field, kind, name, env, value, def, help)                                        \
+    {KIND_##kind, name, env, value, def, help, offsetof(struct dd_options, field)},
+    DD_OPTIONS(X)
+#undef X
+};
+
+static char *copy(const char *text)
+{
+    size_t size = strlen(text) + 1;
+
+    return memcpy(dd_alloc(size), text, size);
+}
+
+/* "64G" in bytes; K, M, G, T are powers of 1024. */
+static bool parse_size(const char *text, uint64_t *out)
+{
+    static const char units[] = "KMGT";
+    char *end;
+    unsigned long long value;
+    unsigned shift = 0;
+
+    if (*text < '0' || *text > '9')
+        return false;
+    errno = 0;
+    value = strtoull(text, &end, 10);
+    if (errno || value == 0)
+        return false;
+    if (*end) {
+        const char *unit = strchr(units, *end);
+
+        if (!unit || end[1])
+            return false;
+        shift = 10 * (unsigned)(unit - units + 1);
+    }
+    if (value > (UINT64_MAX >> shift))
+        return false;
+    *out = (uint64_t)value << shift;
+    return true;
+}
+
+static bool parse_number(const char *text, int64_t *out)
+{
+    char *end;
+    long long value;
+
+    if (*text < '0' || *text > '9')
+        return false;
+    errno = 0;
+    value = strtoll(text, &end, 10);
+    if (errno || *end)
+        return false;
+    *out = value;
+    return true;
+}
+
+/* `source` is how the user wrote it: "--data" or "DURABLED_DATA". */
+static int set(struct dd_options *options, const struct row *row, const char *text,
+               const char *source, struct dd_error *error)
+{
+    void *field = (char *)options + row->offset;
+
+    switch (row->kind) {
+    case KIND_TEXT:
+        dd_free(*(char **)field);
+        *(char **)field = copy(text);
+        return 0;
+    case KIND_SIZE:
+        if (!parse_size(text, field))
+            return dd_fail(error, DD_USAGE, "%s: '%s' is no size (such as 512M or 64G)", source,
+                           text);
+        return 0;
+    case KIND_NUMBER:
+        if (!parse_number(text, field))
+            return dd_fail(error, DD_USAGE, "%s: '%s' is no whole number", source, text);
+        return 0;
+    }
+    dd_unreachable();
+}
+
+static void print_help(void)
+{
+    printf("durabled %s: durable execution over a local socket\n\n"
+           "usage: durabled serve [OPTION...]   serve workers and clients on a socket\n"
+           "       durabled check [--data DIR]  verify a whole store; the daemon must be stopped\n"
+           "       durabled --help | --version\n\n"
+           "Every option may also be given by the environment variable beside it.\n\n",
+           DD_VERSION);
+    for (size_t i = 0; i < DD_COUNT(rows); i++)
+        printf("  --%s %s  [%s]\n      %s%s%s%s\n", rows[i].name, rows[i].value, rows[i].env,
+               rows[i].help, rows[i].def[0] ? " (default: " : "", rows[i].def,
+               rows[i].def[0] ? ")" : "");
+    printf("\nSignals: SIGTERM and SIGINT end it in order; SIGKILL loses nothing acknowledged.\n");
+}
+
+static int from_environment(struct dd_options *options, struct dd_error *error)
+{
+    for (size_t i = 0; i < DD_COUNT(rows); i++) {
+        const char *text = getenv(rows[i].env);
+        bool given = text && *text;
+        int rc = set(options, &rows[i], given ? text : rows[i].kind == KIND_TEXT || rows[i].def[0]
+                                                           ? rows[i].def
+                                                           : "0",
+                     given ? rows[i].env : rows[i].name, error);
+
+        if (rc)
+            return rc;
+    }
+    return 0;
+}
+
+static int from_command_line(struct dd_options *options, int argc, char **argv,
+                             struct dd_error *error)
+{
+    struct option longs[DD_COUNT(rows) + 3] = {
+        {"help", no_argument, NULL, 'h'},
+        {"version", no_argument, NULL, 'V'},
+    };
+    int found;
+
+    for (size_t i = 0; i < DD_COUNT(rows); i++)
+        longs[i + 2] = (struct option){rows[i].name, required_argument, NULL, (int)(256 + i)};
+    opterr = 0;
+    while ((found = getopt_long(argc, argv, ":hV", longs, NULL)) != -1) {
+        char source[64];
+        int rc;
+
+        if (found == 'h') {
+            print_help();
+            return DD_OPTIONS_HELP;
+        }
+        if (found == 'V') {
+            printf("durabled %s\n", DD_VERSION);
+            return DD_OPTIONS_HELP;
+        }
+        if (found == ':')
+            return dd_fail(error, DD_USAGE, "%s needs a value; see durabled --help",
+                           argv[optind - 1]);
+        if (found == '?')
+            return dd_fail(error, DD_USAGE, "unknown option '%s'; see durabled --help",
+                           argv[optind - 1]);
+        snprintf(source, sizeof source, "--%s", rows[found - 256].name);
+        rc = set(options, &rows[found - 256], optarg, source, error);
+        if (rc)
+            return rc;
+    }
+    if (optind >= argc)
+        return dd_fail(error, DD_USAGE, "which command? `durabled serve`, or see durabled --help");
+    options->command = argv[optind];
+    if (strcmp(options->command, "serve") != 0 && strcmp(options->command, "check") != 0)
+        return dd_fail(error, DD_USAGE, "unknown command '%s'; see durabled --help",
+                       options->command);
+    if (optind + 1 < argc)
+        return dd_fail(error, DD_USAGE, "unexpected argument '%s'; see durabled --help",
+                       argv[optind + 1]);
+    return DD_OPTIONS_RUN;
+}
+
+/* Defaults that depend on the environment. */
+static void derive(struct dd_options *options)
+{
+    struct dd_buf path;
+    const char *directory;
+
+    dd_buf_init(&path, PATH_MAX);
+    if (!*options->data) {
+        if ((directory = getenv("STATE_DIRECTORY")) && *directory)
+            dd_buf_printf(&path, "%s", directory);
+        else if ((directory = getenv("XDG_STATE_HOME")) && *directory)
+            dd_buf_printf(&path, "%s/durabled", directory);
+        else if ((directory = getenv("HOME")) && *directory)
+            dd_buf_printf(&path, "%s/.local/state/durabled", directory);
+        else
+            dd_buf_printf(&path, "/var/lib/durabled");
+        dd_buf_append_byte(&path, '\0');
+        dd_free(options->data);
+        options->data = dd_buf_take(&path, NULL);
+    }
+    if (!*options->socket) {
+        if ((directory = getenv("XDG_RUNTIME_DIR")) && *directory)
+            dd_buf_printf(&path, "%s/durabled.sock", directory);
+        else
+            dd_buf_printf(&path, "/run/durabled/durabled.sock");
+        dd_buf_append_byte(&path, '\0');
+        dd_free(options->socket);
+        options->socket = dd_buf_take(&path, NULL);
+    }
+    dd_buf_deinit(&path);
+}
+
+static int validate(const struct dd_options *options, struct dd_error *error)
+{
+    if (options->execution_timeout < 1 || options->execution_timeout > DD_SECONDS_MAX)
+        return dd_fail(error, DD_USAGE, "--execution-timeout: between 1 and %d", DD_SECONDS_MAX);
+    if (options->retention_days < 1 || options->retention_days > DD_RETENTION_DAYS_MAX)
+        return dd_fail(error, DD_USAGE, "--retention-days: between 1 and %d",
+                       DD_RETENTION_DAYS_MAX);
+    if (options->invocation_retries > UINT32_MAX)
+        return dd_fail(error, DD_USAGE, "--invocation-retries: too large");
+    if (strlen(options->account) != 12 || strspn(options->account, "0123456789") != 12)
+        return dd_fail(error, DD_USAGE, "--account: '%s' is not twelve digits",
+                       options->account);
+    if (!*options->region || strlen(options->region) > 31)
+        return dd_fail(error, DD_USAGE, "--region: 1 to 31 characters");
+    return 0;
+}
+
+int dd_options_parse(int argc, char **argv, struct dd_options *out_options,
+                     struct dd_error *error)
+{
+    int rc;
+
+    memset(out_options, 0, sizeof *out_options);
+    rc = from_environment(out_options, error);
+    if (rc == 0)
+        rc = from_command_line(out_options, argc, argv, error);
+    if (rc == 0) {
+        derive(out_options);
+        rc = validate(out_options, error);
+    }
+    if (rc != DD_OPTIONS_RUN)
+        dd_options_deinit(out_options);
+    return rc;
+}
+
+void dd_options_deinit(struct dd_options *options)
+{
+    for (size_t i = 0; i < DD_COUNT(rows); i++) {
+        char **field;
+
+        if (rows[i].kind != KIND_TEXT)
+            continue;
+        field = (char **)(void *)((char *)options + rows[i].offset);
+        dd_free(*field);
+        *field = NULL;
+    }
+}

@@ -1,0 +1,363 @@
+/* Start, run, stop.
+ *
+ * Start, in order: the store (and with it the lock on the data), the journal,
+ * the engine, the socket. Stop is the reverse, in stages that wait for what is
+ * in flight:
+ *   draining   no new starts; workers hand their invocations back
+ *   closing    no connections; what was promised has become durable
+ *   closed     the loop has nothing left and returns
+ */
+#include "app/serve.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+#include <uv.h>
+
+#include "app/version.h"
+#include "base/alloc.h"
+#include "base/limits.h"
+#include "engine/engine.h"
+#include "io/server_uv.h"
+#include "io/store_lmdb.h"
+#include "io/system.h"
+#include "io/timer_uv.h"
+
+/* The tail of the journal is folded in batches of this many records, or when its
+ * oldest is this old; chosen: a restart reads at most so much. */
+#define FOLD_RECORDS 1024
+#define FOLD_DELAY_MS 1000
+
+enum stage { STAGE_RUNNING, STAGE_DRAINING, STAGE_CLOSING, STAGE_CLOSED };
+
+struct daemon {
+    uv_loop_t loop;
+    struct dd_log log;
+    struct dd_store *store;
+    struct dd_journal *journal;
+    struct dd_engine *engine;
+    struct dd_server *server;
+    struct dd_wall_timer *timer;
+    uv_prepare_t prepare;
+    uv_signal_t signals[2];
+    enum stage stage;
+    int64_t stop_timeout_ms;
+    int64_t stop_by_ms;
+    int status;
+};
+
+/* --- ports ---------------------------------------------------------------------- */
+
+static int64_t log_now(void *user)
+{
+    (void)user;
+    return dd_clock_ms();
+}
+
+/* A log that can't be written must not stop the daemon. */
+static void log_write(void *user, struct dd_span line)
+{
+    size_t done = 0;
+
+    (void)user;
+    while (done < line.len) {
+        ssize_t sent = write(STDERR_FILENO, line.data + done, line.len - done);
+
+        if (sent < 0 && errno != EINTR)
+            return;
+        if (sent > 0)
+            done += (size_t)sent;
+    }
+}
+
+static void port_random(void *user, void *out_bytes, size_t len)
+{
+    (void)user;
+    dd_random(out_bytes, len);
+}
+
+static bool port_process_alive(void *user, int64_t pid, uint64_t started)
+{
+    (void)user;
+    return dd_process_alive(pid, started);
+}
+
+static void *on_opened(void *user, struct dd_credentials credentials,
+                       const struct dd_stream *stream)
+{
+    struct daemon *daemon = user;
+
+    return dd_engine_connect(daemon->engine, credentials, stream, dd_clock_ms());
+}
+
+static void on_received(void *user, void *peer, struct dd_span bytes)
+{
+    struct daemon *daemon = user;
+
+    (void)dd_engine_receive(daemon->engine, peer, bytes, dd_clock_ms());
+}
+
+static void on_backlog(void *user, void *peer, size_t bytes)
+{
+    struct daemon *daemon = user;
+
+    dd_engine_backlog(daemon->engine, peer, bytes);
+}
+
+static void on_closed(void *user, void *peer)
+{
+    struct daemon *daemon = user;
+
+    dd_engine_disconnect(daemon->engine, peer, dd_clock_ms());
+}
+
+static void on_durable(void *user, int status, const struct dd_error *error)
+{
+    struct daemon *daemon = user;
+
+    /* While the journal opens there is no engine yet. */
+    if (daemon->engine)
+        dd_engine_durable(daemon->engine, status, error);
+}
+
+static void on_timer(void *user, bool stepped)
+{
+    struct daemon *daemon = user;
+
+    if (stepped)
+        dd_log(&daemon->log, CLOCK_STEPPED, DD_LOG_NUMBER("now", dd_clock_ms()));
+}
+
+/* --- stop ------------------------------------------------------------------------- */
+
+static void close_journal(struct daemon *daemon)
+{
+    if (daemon->journal)
+        dd_journal_close(daemon->journal);
+    if (daemon->store)
+        dd_store_lmdb_close(daemon->store, NULL, NULL);
+    daemon->journal = NULL;
+    daemon->store = NULL;
+}
+
+static void close_handles(struct daemon *daemon)
+{
+    uv_close((uv_handle_t *)&daemon->prepare, NULL);
+    for (size_t i = 0; i < DD_COUNT(daemon->signals); i++)
+        uv_close((uv_handle_t *)&daemon->signals[i], NULL);
+    dd_wall_timer_close(daemon->timer);
+}
+
+static void on_server_closed(void *user)
+{
+    struct daemon *daemon = user;
+
+    daemon->server = NULL;
+}
+
+static void begin_stop(struct daemon *daemon)
+{
+    if (daemon->stage != STAGE_RUNNING)
+        return;
+    daemon->stage = STAGE_DRAINING;
+    daemon->stop_by_ms = dd_clock_ms() + daemon->stop_timeout_ms;
+    dd_log(&daemon->log, STOPPING,
+           DD_LOG_NUMBER("invocations", (int64_t)dd_engine_invocations(daemon->engine)));
+    dd_notify("STOPPING=1");
+    dd_server_refuse(daemon->server);
+    dd_engine_stop(daemon->engine, dd_clock_ms());
+}
+
+/* Moves on when the stage has what it waited for. */
+static void advance_stop(struct daemon *daemon, int64_t now_ms)
+{
+    if (daemon->stage == STAGE_DRAINING &&
+        (dd_engine_invocations(daemon->engine) == 0 || now_ms >= daemon->stop_by_ms ||
+         dd_engine_failed(daemon->engine)) &&
+        dd_engine_quiet(daemon->engine)) {
+        daemon->stage = STAGE_CLOSING;
+        dd_log(&daemon->log, STOPPED,
+               DD_LOG_NUMBER("open_invocations",
+                             (int64_t)dd_engine_invocations(daemon->engine)));
+        dd_server_close(daemon->server, on_server_closed, daemon);
+        dd_engine_disconnect_all(daemon->engine, now_ms);
+    }
+    if (daemon->stage == STAGE_CLOSING && !daemon->server) {
+        daemon->stage = STAGE_CLOSED;
+        close_handles(daemon);
+    }
+}
+
+static void on_signal(uv_signal_t *handle, int number)
+{
+    (void)number;
+    begin_stop(handle->data);
+}
+
+/* --- the loop ------------------------------------------------------------------------ */
+
+/* Runs before the loop sleeps: one turn for all that the last round brought. */
+static void on_prepare(uv_prepare_t *prepare)
+{
+    struct daemon *daemon = prepare->data;
+    int64_t now_ms = dd_clock_ms();
+    int64_t next_ms;
+
+    if (daemon->stage < STAGE_CLOSING) {
+        dd_engine_turn(daemon->engine, now_ms);
+        if (dd_engine_failed(daemon->engine)) {
+            daemon->status = DD_STORE_FAILED;
+            begin_stop(daemon);
+        }
+    }
+    if (daemon->stage != STAGE_RUNNING)
+        advance_stop(daemon, now_ms);
+    if (daemon->stage == STAGE_CLOSED)
+        return;
+    next_ms = daemon->stage < STAGE_CLOSING ? dd_engine_next_due(daemon->engine) : 0;
+    if (daemon->stage == STAGE_DRAINING && (!next_ms || next_ms > daemon->stop_by_ms))
+        next_ms = daemon->stop_by_ms;
+    dd_wall_timer_arm(daemon->timer, next_ms);
+}
+
+static void open_handles(struct daemon *daemon)
+{
+    static const int numbers[] = {SIGTERM, SIGINT};
+
+    daemon->timer = dd_wall_timer_open(&daemon->loop, on_timer, daemon);
+    dd_assert(uv_prepare_init(&daemon->loop, &daemon->prepare) == 0);
+    daemon->prepare.data = daemon;
+    dd_assert(uv_prepare_start(&daemon->prepare, on_prepare) == 0);
+    for (size_t i = 0; i < DD_COUNT(numbers); i++) {
+        dd_assert(uv_signal_init(&daemon->loop, &daemon->signals[i]) == 0);
+        daemon->signals[i].data = daemon;
+        dd_assert(uv_signal_start(&daemon->signals[i], on_signal, numbers[i]) == 0);
+    }
+}
+
+/* --- start ------------------------------------------------------------------------------ */
+
+static int open_log(struct daemon *daemon, const struct dd_options *options,
+                    struct dd_error *error)
+{
+    daemon->log.now_ms = log_now;
+    daemon->log.write = log_write;
+    if (!dd_level_parse(dd_span_cstr(options->log_level), &daemon->log.level))
+        return dd_fail(error, DD_USAGE, "--log-level: '%s' is none of DEBUG, INFO, WARN, ERROR",
+                       options->log_level);
+    if (strcmp(options->log_format, "auto") == 0)
+        daemon->log.readable = isatty(STDERR_FILENO);
+    else if (strcmp(options->log_format, "text") == 0)
+        daemon->log.readable = true;
+    else if (strcmp(options->log_format, "json") != 0)
+        return dd_fail(error, DD_USAGE, "--log-format: '%s' is none of json, text, auto",
+                       options->log_format);
+    return 0;
+}
+
+static int open_journal(struct daemon *daemon, const struct dd_options *options,
+                        struct dd_error *error)
+{
+    struct dd_store_lmdb_options store = {.dir = options->data,
+                                          .map_bytes = options->map_size};
+    struct dd_journal_config journal = {
+        .on_durable = on_durable,
+        .user = daemon,
+        .fold_records = FOLD_RECORDS,
+        .fold_delay_ms = FOLD_DELAY_MS,
+    };
+    uint8_t random[32];
+    int rc = dd_store_lmdb_open(&daemon->loop, &store, &daemon->store, error);
+
+    if (rc)
+        return rc;
+    dd_random(random, sizeof random);
+    journal.store = daemon->store;
+    return dd_journal_open(&journal, random, &daemon->journal, error);
+}
+
+static void open_engine(struct daemon *daemon, const struct dd_options *options)
+{
+    struct dd_engine_config config = {
+        .journal = daemon->journal,
+        .ports = {daemon, port_random, port_process_alive},
+        .log = &daemon->log,
+        .version = DD_VERSION,
+        .socket = options->socket,
+        .data = options->data,
+        .pid = getpid(),
+        .default_execution_timeout_s = options->execution_timeout,
+        .default_retention_s = options->retention_days * 86400,
+        .memory_budget = DD_MEMORY_BUDGET,
+    };
+
+    memcpy(config.service.region, options->region, strlen(options->region) + 1);
+    memcpy(config.service.account, options->account, sizeof config.service.account);
+    config.service.invocation_retries = (uint32_t)options->invocation_retries;
+    config.service.operations_max = DD_OPERATIONS_MAX;
+    daemon->engine = dd_engine_new(&config, dd_clock_ms());
+}
+
+static int open_server(struct daemon *daemon, const struct dd_options *options,
+                       struct dd_error *error)
+{
+    struct dd_server_config config = {
+        .loop = &daemon->loop,
+        .path = options->socket,
+        .group = options->group,
+        .connections_max = DD_CONNECTIONS_MAX,
+        .events = {daemon, on_opened, on_received, on_backlog, on_closed},
+    };
+
+    return dd_server_open(&config, &daemon->server, error);
+}
+
+static int start(struct daemon *daemon, const struct dd_options *options,
+                 struct dd_error *error)
+{
+    int rc = open_journal(daemon, options, error);
+
+    if (rc)
+        return rc;
+    open_engine(daemon, options);
+    return open_server(daemon, options, error);
+}
+
+int dd_serve(const struct dd_options *options, struct dd_error *error)
+{
+    struct daemon *daemon = dd_alloc(sizeof *daemon);
+    int64_t began_ms = dd_clock_ms();
+    int rc = open_log(daemon, options, error);
+
+    if (rc) {
+        dprintf(STDERR_FILENO, "durabled: %s\n", error->text);
+        dd_free(daemon);
+        return rc;
+    }
+    /* Tokens' keys are in memory: no core dumps, and no reading by other processes. */
+    (void)prctl(PR_SET_DUMPABLE, 0);
+    dd_assert(uv_loop_init(&daemon->loop) == 0);
+    daemon->stop_timeout_ms = options->stop_timeout * 1000;
+    rc = start(daemon, options, error);
+    if (rc == 0) {
+        open_handles(daemon);
+        dd_log(&daemon->log, READY, DD_LOG_TEXT("socket", dd_span_cstr(options->socket)),
+               DD_LOG_TEXT("data", dd_span_cstr(options->data)),
+               DD_LOG_TEXT("version", dd_span_cstr(DD_VERSION)),
+               DD_LOG_NUMBER("pid", getpid()), DD_LOG_NUMBER("ms", dd_clock_ms() - began_ms));
+        dd_notify("READY=1");
+        uv_run(&daemon->loop, UV_RUN_DEFAULT);
+        rc = daemon->status;
+    } else {
+        dd_log(&daemon->log, START_FAILED, DD_LOG_TEXT("error", dd_span_cstr(error->text)));
+    }
+    if (daemon->engine)
+        dd_engine_free(daemon->engine);
+    close_journal(daemon);
+    uv_run(&daemon->loop, UV_RUN_DEFAULT);
+    dd_assert(uv_loop_close(&daemon->loop) == 0);
+    dd_free(daemon);
+    return rc;
+}

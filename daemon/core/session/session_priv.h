@@ -1,0 +1,201 @@
+/* What the files of the session engine share.
+ *
+ *   session.c    begin, calls, end            batch.c    updates, checkpoints, acks
+ *   operation.c  start, succeed, fail         strand.c   awaits and suspension
+ *   cursor.c     windows of the replay cursor profile.c, retry.c
+ */
+#pragma once
+
+#include "base/buf.h"
+#include "base/limits.h"
+#include "base/list.h"
+#include "base/map.h"
+#include "core/session/session.h"
+
+/* An operation as the service knows it, or will once the queue has left. */
+struct record {
+    struct dd_operation operation;
+    struct dd_list units; /* of struct unit that name it */
+};
+
+/* One line of control; it is blocked while a call of it is parked in an await. */
+struct strand {
+    struct dd_list node;
+    uint32_t parked;
+};
+
+enum unit_state {
+    UNIT_RUNNING, /* the client runs its body */
+    UNIT_PENDING, /* waits for time or the outside */
+    UNIT_CLOSING, /* its outcome waits to be acknowledged */
+    UNIT_DECIDING, /* the client decides about a retry */
+    UNIT_DONE,
+    UNIT_UNWOUND, /* its body ended without an outcome */
+};
+
+/* What a handle stands for: an operation as the client sees it. */
+struct unit {
+    uint32_t handle;
+    enum unit_state state;
+    enum dd_operation_type type;
+    struct unit *parent;    /* the context it was started in; NULL for the root */
+    struct record *record;  /* NULL: virtual, or the root */
+    struct dd_list of_record;
+    struct dd_text *id;
+    struct dd_text *prefix; /* CONTEXT: of the ids inside; NULL for the root */
+    struct strand *strand;  /* that its body runs on */
+    bool own_strand;
+    uint64_t client;
+    enum dd_semantics semantics;
+    enum dd_strategy strategy;
+    struct dd_retry retry;
+    bool replay_children;
+    /* The outcome, for who awaits it later. */
+    enum dd_operation_status status;
+    struct dd_text *payload;
+    struct dd_error_object *failure; /* also the error being decided about */
+};
+
+/* A call that waits for an acknowledgement. */
+struct ack {
+    struct dd_list node;
+    uint64_t call;
+    uint64_t client;
+    struct unit *unit;
+    uint64_t seq; /* of the update it waits for */
+};
+
+/* A parked await. */
+struct await {
+    struct dd_list node;
+    uint64_t call;
+    uint64_t client;
+    struct unit *context;
+    struct unit **units;
+    size_t len;
+    bool any;
+};
+
+enum session_state {
+    SESSION_LOADING,
+    SESSION_RUNNING,
+    SESSION_SUSPENDED, /* everybody is told to unwind; the service will invoke again */
+    SESSION_REVOKED,   /* the service takes no more from this invocation */
+    SESSION_REFUSED,   /* a checkpoint or load failed; `failure` says why */
+    SESSION_ENDED,
+};
+
+struct dd_session {
+    struct dd_session_effects effects;
+    const struct dd_profile *profile;
+    enum session_state state;
+    struct dd_text *arn;
+    struct dd_text *token;
+    uint64_t begin_call;
+    struct dd_rng rng;
+
+    struct dd_map records;  /* id -> record */
+    struct record **order;  /* by start */
+    size_t order_len, order_cap;
+    struct record *execution; /* NULL until loaded */
+
+    struct dd_cursor_entry *entries; /* the replay cursor */
+    size_t entries_len, entries_cap, entries_at;
+
+    struct dd_map units; /* handle bytes -> unit */
+    struct unit *root;
+    struct dd_list strands;
+    struct dd_list awaits;
+    struct dd_list acks;
+
+    struct dd_update *queue;
+    size_t queue_len, queue_cap;
+    uint64_t queued_seq; /* of the last update queued */
+    uint64_t acked_seq;
+    uint64_t sync_seq;   /* last one that somebody waits for */
+    int64_t flush_ms;    /* when the oldest async one leaves; 0: none */
+    int64_t refresh_ms;  /* no refresh before this */
+    bool refresh;        /* an empty checkpoint is wanted */
+    bool flight;         /* a checkpoint or load is out */
+    uint64_t flight_seq;
+
+    bool lost_body; /* a body ended with its process: the invocation failed */
+    bool closing;   /* an EXECUTION update was queued */
+    struct dd_error_object *failure;
+    bool failure_retryable;
+
+    uint64_t end_call; /* 0: not called */
+    struct dd_text *end_payload;
+    struct dd_error_object *end_error;
+    bool end_unwound, end_invocation;
+    int64_t now_ms;
+};
+
+/* --- session.c -------------------------------------------------------------------- */
+
+void answer(struct dd_session *session, const struct dd_answer *answer);
+void answer_kind(struct dd_session *session, uint64_t call, enum dd_answer_kind kind);
+void answer_error(struct dd_session *session, uint64_t call, const struct dd_error *error);
+
+/* Takes the operation over, new or changed, as the service has it. */
+void record_merge(struct dd_session *session, const struct dd_operation *operation);
+struct record *record_find(struct dd_session *session, const struct dd_text *id);
+struct unit *unit_find(struct dd_session *session, uint32_t handle);
+
+/* --- operation.c --------------------------------------------------------------------- */
+
+void operation_start(struct dd_session *session, const struct dd_call *call);
+void operation_succeed(struct dd_session *session, const struct dd_call *call);
+void operation_fail(struct dd_session *session, const struct dd_call *call);
+void operation_decide(struct dd_session *session, const struct dd_call *call);
+void operation_unwound(struct dd_session *session, const struct dd_call *call);
+
+/* The update that `call` waited for is acknowledged: answers it. */
+void operation_acked(struct dd_session *session, const struct ack *ack);
+
+/* Runs a step whose retry is due, to answer `call`. */
+void operation_run_again(struct dd_session *session, struct unit *unit, uint64_t call,
+                         uint64_t client);
+
+/* Whether the outcome of `unit` is known. */
+bool unit_done(struct unit *unit);
+void unit_free(struct unit *unit);
+
+/* --- batch.c ---------------------------------------------------------------------------- */
+
+/* Queues an update and returns where to fill it in; id, names and parent are the
+ * unit's. `sync`: somebody waits for it. Valid until the next one. */
+struct dd_update *batch_add(struct dd_session *session, const struct unit *unit,
+                            enum dd_action action, bool sync);
+
+/* Answers `call` (operation_acked) once the last update queued is acknowledged. */
+void batch_wait(struct dd_session *session, struct unit *unit, uint64_t call, uint64_t client);
+
+/* Sends a checkpoint if one may leave now. */
+void batch_pump(struct dd_session *session);
+void batch_acked(struct dd_session *session);
+int64_t batch_next_due(const struct dd_session *session);
+void batch_drop_async(struct dd_session *session);
+void batch_free(struct dd_session *session);
+
+/* --- strand.c ----------------------------------------------------------------------------- */
+
+struct strand *strand_new(struct dd_session *session);
+void strand_free(struct strand *strand);
+void await_park(struct dd_session *session, const struct dd_call *call);
+/* Answers the awaits that can be, then suspends if nothing can go on. */
+void strands_settle(struct dd_session *session);
+/* Answers every parked call UNWIND. */
+void strands_unwind(struct dd_session *session);
+int64_t strands_next_due(const struct dd_session *session);
+void awaits_forget(struct dd_session *session, uint64_t client);
+
+/* --- cursor.c, profile.c -------------------------------------------------------------------- */
+
+void cursor_build(struct dd_session *session);
+/* Fills the next window into `answer`. */
+void cursor_window(struct dd_session *session, struct dd_answer *answer);
+
+/* The prefix of ids inside the context (`id`, at `position` in `prefix`). Gives a text. */
+struct dd_text *context_prefix(const struct dd_profile *profile, struct dd_text *id,
+                               struct dd_span prefix, uint32_t position);

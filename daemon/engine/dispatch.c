@@ -1,0 +1,530 @@
+/* Workers, their slots, and the invocations in flight.
+ *
+ * A worker's parked worker.next calls are its free slots. Queued executions stay
+ * in the journal's work index; dispatching takes the oldest of each function that
+ * has a slot. An invocation whose connection is lost, or that a former daemon
+ * had given out, is *held* until its process has ended or reports that its user
+ * code has: so one execution never has two bodies. */
+#include "engine/engine_priv.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/alloc.h"
+#include "base/limits.h"
+#include "codec/json.h"
+#include "codec/wire.h"
+
+/* How the journal names a process: "pid 4711 since 8812345". */
+static void format_process(struct dd_credentials process, char *out, size_t size)
+{
+    snprintf(out, size, "pid %" PRId64 " since %" PRIu64, process.pid, process.started);
+}
+
+static struct dd_credentials parse_process(const struct dd_text *text)
+{
+    struct dd_credentials process = {0, 0};
+    char *end;
+
+    if (!text || strncmp(text->data, "pid ", 4) != 0)
+        return process;
+    process.pid = strtoll(text->data + 4, &end, 10);
+    if (strncmp(end, " since ", 7) == 0)
+        process.started = strtoull(end + 7, NULL, 10);
+    return process;
+}
+
+/* --- invocations ------------------------------------------------------------------ */
+
+struct dd_invocation *dd_invocation_find(struct dd_engine *engine, struct dd_span request_id)
+{
+    return dd_map_get(&engine->invocations, request_id);
+}
+
+const struct dd_invocation *dd_invocation_of(const struct dd_engine *engine,
+                                             struct dd_uuid execution)
+{
+    const struct dd_invocation *invocation;
+    size_t at = 0;
+
+    while ((invocation = dd_map_next(&engine->invocations, &at)) != NULL) {
+        if (dd_uuid_compare(invocation->execution, execution) == 0)
+            return invocation;
+    }
+    return NULL;
+}
+
+static struct dd_invocation *invocation_new(struct dd_engine *engine, struct dd_uuid execution,
+                                            struct dd_text *request_id, struct dd_text *function)
+{
+    struct dd_invocation *invocation = dd_alloc(sizeof *invocation);
+
+    invocation->execution = execution;
+    invocation->request_id = dd_text_ref(request_id);
+    invocation->function = dd_text_ref(function);
+    invocation->started_ms = engine->now_ms;
+    dd_map_put(&engine->invocations, dd_text_span(invocation->request_id), invocation);
+    return invocation;
+}
+
+static void invocation_free(struct dd_engine *engine, struct dd_invocation *invocation)
+{
+    dd_map_remove(&engine->invocations, dd_text_span(invocation->request_id));
+    if (invocation->worker)
+        invocation->worker->running--;
+    dd_text_unref(invocation->request_id);
+    dd_text_unref(invocation->function);
+    dd_free(invocation);
+}
+
+static void log_ended(struct dd_engine *engine, const struct dd_invocation *invocation,
+                      const struct dd_resident *resident, const struct dd_outcome *outcome)
+{
+    struct dd_span arn = dd_text_span(dd_execution_arn(resident->execution));
+    struct dd_span request_id = dd_text_span(invocation->request_id);
+    int64_t ms = engine->now_ms - invocation->started_ms;
+    struct dd_standing standing;
+
+    switch (outcome->kind) {
+    case DD_OUTCOME_RETURNED:
+        dd_log(engine->config.log, INVOCATION_ENDED, DD_LOG_TEXT("executionArn", arn),
+               DD_LOG_TEXT("requestId", request_id), DD_LOG_NUMBER("ms", ms),
+               DD_LOG_TEXT("outcome",
+                           outcome->malformed ? DD_SPAN("malformed")
+                           : outcome->status == DD_EXECUTION_RUNNING
+                               ? DD_SPAN("PENDING")
+                               : dd_span_cstr(dd_execution_status_name(outcome->status))));
+        return;
+    case DD_OUTCOME_FAILED:
+        dd_execution_standing(resident->execution, &standing);
+        dd_log(engine->config.log, INVOCATION_FAILED, DD_LOG_TEXT("executionArn", arn),
+               DD_LOG_TEXT("requestId", request_id), DD_LOG_NUMBER("ms", ms),
+               DD_LOG_TEXT("error_type", outcome->error && outcome->error->type
+                                             ? dd_text_span(outcome->error->type)
+                                             : DD_SPAN("")),
+               DD_LOG_NUMBER("failures", standing.failures),
+               DD_LOG_NUMBER("retry_at", standing.retry_ms),
+               DD_LOG_NUMBER("pid", invocation->process.pid));
+        return;
+    case DD_OUTCOME_RELEASED:
+        dd_log(engine->config.log, INVOCATION_RELEASED, DD_LOG_TEXT("executionArn", arn),
+               DD_LOG_TEXT("requestId", request_id), DD_LOG_NUMBER("ms", ms));
+        return;
+    }
+}
+
+void dd_invocation_end(struct dd_engine *engine, struct dd_invocation *invocation,
+                       const struct dd_outcome *outcome)
+{
+    struct dd_facts facts = {0};
+    struct dd_resident *resident;
+    struct dd_error error;
+
+    if (dd_engine_load(engine, invocation->execution, &resident, &error) == 0) {
+        int rc = dd_execution_invoked(resident->execution, dd_text_span(invocation->request_id),
+                                      outcome, dd_rng_unit(&engine->jitter), engine->now_ms,
+                                      &facts, &error);
+
+        dd_assert(rc == 0);
+        log_ended(engine, invocation, resident, outcome);
+        dd_engine_record(engine, resident, &facts);
+    }
+    invocation_free(engine, invocation);
+}
+
+static void end_failed(struct dd_engine *engine, struct dd_invocation *invocation,
+                       struct dd_span type, const char *message)
+{
+    struct dd_outcome outcome = {.kind = DD_OUTCOME_FAILED};
+
+    outcome.error = dd_error_object_new(type, dd_span_cstr(message));
+    dd_invocation_end(engine, invocation, &outcome);
+    dd_error_object_unref(outcome.error);
+}
+
+/* The user code of a held invocation has ended. */
+static void end_held(struct dd_engine *engine, struct dd_invocation *invocation)
+{
+    static const struct dd_outcome released = {.kind = DD_OUTCOME_RELEASED};
+
+    if (invocation->lost)
+        dd_invocation_end(engine, invocation, &released);
+    else
+        end_failed(engine, invocation, DD_SPAN("Runtime.ExitError"),
+                   "The process of the function ended before it returned");
+}
+
+static void hold(struct dd_engine *engine, struct dd_invocation *invocation)
+{
+    const struct dd_ports *ports = &engine->config.ports;
+
+    invocation->worker = NULL;
+    invocation->claimed = NULL;
+    if (engine->closing)
+        return;
+    if (invocation->process.pid == 0) {
+        invocation->give_up_ms = engine->now_ms + DD_HOLD_UNKNOWN_MS;
+    } else if (!ports->process_alive(ports->user, invocation->process.pid,
+                                     invocation->process.started)) {
+        end_held(engine, invocation);
+        return;
+    }
+    dd_log(engine->config.log, INVOCATION_HELD,
+           DD_LOG_TEXT("requestId", dd_text_span(invocation->request_id)),
+           DD_LOG_TEXT("function", dd_text_span(invocation->function)),
+           DD_LOG_NUMBER("pid", invocation->process.pid));
+}
+
+/* --- recovery ------------------------------------------------------------------------ */
+
+struct recovery {
+    struct dd_engine *engine;
+    struct dd_uuid *ids;
+    size_t len, cap;
+};
+
+static bool visit_running(void *user, const struct dd_head *head)
+{
+    struct recovery *recovery = user;
+
+    if (recovery->len == recovery->cap) {
+        recovery->cap = recovery->cap ? 2 * recovery->cap : 64;
+        recovery->ids =
+            dd_realloc_array(recovery->ids, recovery->cap, sizeof *recovery->ids);
+    }
+    recovery->ids[recovery->len++] = head->id;
+    return true;
+}
+
+static void recover_one(struct dd_engine *engine, struct dd_uuid id)
+{
+    struct dd_resident *resident;
+    struct dd_invocation *invocation;
+    struct dd_standing standing;
+    struct dd_error error;
+    struct dd_head head;
+
+    if (dd_engine_load(engine, id, &resident, &error) != 0)
+        return;
+    dd_execution_head(resident->execution, &head);
+    dd_execution_standing(resident->execution, &standing);
+    dd_assert(standing.work == DD_WORK_RUNNING);
+    invocation = invocation_new(engine, id, standing.request_id, head.function);
+    invocation->started_ms = standing.since_ms;
+    invocation->process = parse_process(standing.worker);
+    invocation->lost = true;
+    hold(engine, invocation);
+}
+
+void dd_dispatch_recover(struct dd_engine *engine)
+{
+    struct recovery recovery = {.engine = engine};
+
+    dd_journal_running(engine->config.journal, visit_running, &recovery);
+    for (size_t i = 0; i < recovery.len; i++)
+        recover_one(engine, recovery.ids[i]);
+    dd_free(recovery.ids);
+}
+
+/* --- due -------------------------------------------------------------------------------- */
+
+static bool held_is_over(const struct dd_engine *engine, const struct dd_invocation *invocation)
+{
+    const struct dd_ports *ports = &engine->config.ports;
+
+    if (invocation->worker)
+        return false;
+    if (invocation->give_up_ms)
+        return !invocation->claimed && engine->now_ms >= invocation->give_up_ms;
+    return !ports->process_alive(ports->user, invocation->process.pid,
+                                 invocation->process.started);
+}
+
+static void timed_out(struct dd_engine *engine, struct dd_invocation *invocation)
+{
+    char message[160];
+
+    snprintf(message, sizeof message, "RequestId: %s Error: Task timed out after %.2f seconds",
+             invocation->request_id->data,
+             (double)(invocation->deadline_ms - invocation->started_ms) / 1000.0);
+    end_failed(engine, invocation, DD_SPAN("Sandbox.Timedout"), message);
+}
+
+/* Ending one changes the table, so the walk starts over after each. */
+void dd_dispatch_due(struct dd_engine *engine)
+{
+    struct dd_invocation *invocation;
+    size_t at = 0;
+
+    while ((invocation = dd_map_next(&engine->invocations, &at)) != NULL) {
+        if (invocation->deadline_ms && invocation->deadline_ms <= engine->now_ms)
+            timed_out(engine, invocation);
+        else if (held_is_over(engine, invocation))
+            end_held(engine, invocation);
+        else
+            continue;
+        at = 0;
+    }
+}
+
+int64_t dd_dispatch_next_due(const struct dd_engine *engine)
+{
+    const struct dd_invocation *invocation;
+    int64_t next = 0;
+    size_t at = 0;
+
+    while ((invocation = dd_map_next(&engine->invocations, &at)) != NULL) {
+        int64_t due = invocation->deadline_ms;
+
+        if (!invocation->worker && (!due || due > engine->now_ms + DD_HOLD_POLL_MS))
+            due = engine->now_ms + DD_HOLD_POLL_MS;
+        if (due && (!next || due < next))
+            next = due;
+    }
+    return next;
+}
+
+/* --- workers ------------------------------------------------------------------------------- */
+
+static void worker_free(struct dd_worker *worker)
+{
+    dd_list_remove(&worker->node);
+    for (size_t i = 0; i < worker->functions_len; i++)
+        dd_text_unref(worker->functions[i]);
+    dd_free(worker->functions);
+    dd_free(worker);
+}
+
+/* The process of `peer` names invocations whose user code still runs. */
+static void claim(struct dd_engine *engine, struct dd_peer *peer, struct dd_span request_id)
+{
+    struct dd_invocation *invocation = dd_invocation_find(engine, request_id);
+
+    if (invocation && !invocation->worker)
+        invocation->claimed = peer;
+}
+
+int dd_worker_register(struct dd_pending *pending, const struct dd_register *call,
+                       struct dd_error *error)
+{
+    struct dd_engine *engine = pending->peer->engine;
+    struct dd_worker *worker;
+    uint64_t position = 0;
+
+    if (pending->peer->worker)
+        return dd_fail(error, DD_OUT_OF_ORDER, "this connection is registered as a worker");
+    if (engine->stopping)
+        return dd_fail(error, DD_DRAINING, "the daemon is stopping");
+    worker = dd_alloc(sizeof *worker);
+    worker->id = ++engine->last_worker;
+    worker->peer = pending->peer;
+    worker->concurrency = call->concurrency;
+    worker->functions = dd_alloc_array(call->functions_len, sizeof *worker->functions);
+    worker->functions_len = call->functions_len;
+    dd_list_init(&worker->slots);
+    dd_list_push(&engine->workers, &worker->node);
+    pending->peer->worker = worker;
+    for (size_t i = 0; i < call->functions_len; i++) {
+        worker->functions[i] = dd_text_ref(call->functions[i].name);
+        position = dd_journal_register(engine->config.journal, &call->functions[i]);
+    }
+    for (size_t i = 0; i < call->unwinding_len; i++)
+        claim(engine, pending->peer, call->unwinding[i]);
+    dd_log(engine->config.log, WORKER_REGISTERED, DD_LOG_NUMBER("worker", (int64_t)worker->id),
+           DD_LOG_NUMBER("pid", pending->peer->credentials.pid),
+           DD_LOG_TEXT("function", dd_text_span(worker->functions[0])),
+           DD_LOG_NUMBER("functions", (int64_t)worker->functions_len),
+           DD_LOG_NUMBER("concurrency", worker->concurrency));
+    dd_wire_write_worker(&pending->result, worker->id);
+    dd_pending_answer_after(pending, position);
+    return 0;
+}
+
+void dd_worker_drain(struct dd_worker *worker)
+{
+    if (worker->draining)
+        return;
+    worker->draining = true;
+    dd_log(worker->peer->engine->config.log, WORKER_DRAINING,
+           DD_LOG_NUMBER("worker", (int64_t)worker->id),
+           DD_LOG_NUMBER("pid", worker->peer->credentials.pid));
+    while (!dd_list_empty(&worker->slots)) {
+        struct dd_pending *slot =
+            dd_container_of(dd_list_pop(&worker->slots), struct dd_pending, parked);
+
+        dd_wire_write_drain(&slot->result);
+        dd_pending_answer(slot);
+    }
+}
+
+void dd_worker_lost(struct dd_worker *worker)
+{
+    struct dd_engine *engine = worker->peer->engine;
+    struct dd_invocation *invocation;
+    size_t at = 0;
+
+    if (worker->running > 0)
+        dd_log(engine->config.log, WORKER_LOST, DD_LOG_NUMBER("worker", (int64_t)worker->id),
+               DD_LOG_NUMBER("pid", worker->peer->credentials.pid),
+               DD_LOG_NUMBER("invocations", (int64_t)worker->running));
+    else
+        dd_log(engine->config.log, WORKER_LEFT, DD_LOG_NUMBER("worker", (int64_t)worker->id),
+               DD_LOG_NUMBER("pid", worker->peer->credentials.pid));
+    while ((invocation = dd_map_next(&engine->invocations, &at)) != NULL) {
+        if (invocation->worker != worker)
+            continue;
+        worker->running--;
+        hold(engine, invocation);
+        at = 0;
+    }
+    worker->peer->worker = NULL;
+    worker_free(worker);
+}
+
+void dd_worker_release(struct dd_engine *engine, struct dd_peer *peer, struct dd_span request_id)
+{
+    static const struct dd_outcome released = {.kind = DD_OUTCOME_RELEASED};
+    struct dd_invocation *invocation = dd_invocation_find(engine, request_id);
+
+    if (!invocation)
+        return;
+    if (invocation->worker && invocation->worker == peer->worker)
+        dd_invocation_end(engine, invocation, &released);
+    else if (!invocation->worker && invocation->claimed == peer)
+        end_held(engine, invocation);
+}
+
+void dd_worker_unclaim(struct dd_engine *engine, struct dd_peer *peer)
+{
+    struct dd_invocation *invocation;
+    size_t at = 0;
+
+    while ((invocation = dd_map_next(&engine->invocations, &at)) != NULL) {
+        if (invocation->claimed == peer)
+            invocation->claimed = NULL;
+    }
+}
+
+/* --- dispatching ----------------------------------------------------------------------------- */
+
+struct skip {
+    struct dd_engine *engine;
+};
+
+/* Whether a queued execution can't be given out: its records are damaged. */
+static bool skip_damaged(void *user, struct dd_uuid id)
+{
+    struct skip *skip = user;
+    struct dd_resident *resident;
+    struct dd_error error;
+    struct dd_head head;
+
+    if (dd_engine_load(skip->engine, id, &resident, &error) != 0)
+        return true;
+    dd_execution_head(resident->execution, &head);
+    return head.work != DD_WORK_QUEUED;
+}
+
+static void give(struct dd_engine *engine, struct dd_worker *worker, struct dd_uuid id)
+{
+    struct dd_pending *slot =
+        dd_container_of(dd_list_pop(&worker->slots), struct dd_pending, parked);
+    const struct dd_function *function;
+    struct dd_facts facts = {0};
+    struct dd_resident *resident;
+    struct dd_invocation *invocation;
+    struct dd_envelope envelope;
+    struct dd_error error;
+    struct dd_head head;
+    struct dd_buf event;
+    uint8_t random[16];
+    char process[64];
+    int rc;
+
+    rc = dd_engine_load(engine, id, &resident, &error);
+    dd_assert(rc == 0);
+    engine->config.ports.random(engine->config.ports.user, random, sizeof random);
+    format_process(worker->peer->credentials, process, sizeof process);
+    dd_execution_invoke(resident->execution, engine->now_ms, random, dd_span_cstr(process),
+                        &facts, &envelope);
+    dd_execution_head(resident->execution, &head);
+    invocation = invocation_new(engine, id, envelope.request_id, head.function);
+    invocation->worker = worker;
+    invocation->process = worker->peer->credentials;
+    worker->running++;
+    function = dd_journal_function(engine->config.journal, dd_text_span(head.function));
+    if (function && function->timeout_s > 0)
+        invocation->deadline_ms = engine->now_ms + function->timeout_s * 1000;
+    dd_log(engine->config.log, INVOCATION_STARTED,
+           DD_LOG_TEXT("executionArn", dd_text_span(envelope.arn)),
+           DD_LOG_TEXT("requestId", dd_text_span(envelope.request_id)),
+           DD_LOG_NUMBER("pid", worker->peer->credentials.pid));
+    dd_engine_record(engine, resident, &facts);
+
+    dd_buf_init(&event, DD_FRAME_MAX);
+    dd_json_write_envelope(&event, &envelope);
+    dd_wire_write_invocation(&slot->result, envelope.request_id, head.function,
+                             dd_buf_span(&event), invocation->deadline_ms);
+    dd_buf_deinit(&event);
+    dd_envelope_deinit(&envelope);
+    dd_pending_answer_after(slot, resident->position);
+}
+
+static bool serves(const struct dd_worker *worker, const struct dd_text *function)
+{
+    for (size_t i = 0; i < worker->functions_len; i++) {
+        if (dd_text_equal(worker->functions[i], function))
+            return true;
+    }
+    return false;
+}
+
+/* The worker of `function` with a free slot that has most of them. */
+static struct dd_worker *free_worker(struct dd_engine *engine, const struct dd_text *function)
+{
+    struct dd_worker *best = NULL;
+
+    dd_list_each(node, tmp, &engine->workers)
+    {
+        struct dd_worker *worker = dd_container_of(node, struct dd_worker, node);
+
+        if (worker->draining || dd_list_empty(&worker->slots) || !serves(worker, function) ||
+            (int64_t)worker->running >= worker->concurrency)
+            continue;
+        if (!best || worker->concurrency - (int64_t)worker->running >
+                         best->concurrency - (int64_t)best->running)
+            best = worker;
+    }
+    return best;
+}
+
+static void dispatch_function(void *user, const struct dd_function *function)
+{
+    struct dd_engine *engine = user;
+    struct skip skip = {engine};
+    struct dd_worker *worker;
+    struct dd_uuid id;
+
+    while ((worker = free_worker(engine, function->name)) != NULL &&
+           dd_journal_next_queued(engine->config.journal, dd_text_span(function->name),
+                                  skip_damaged, &skip, &id))
+        give(engine, worker, id);
+}
+
+void dd_dispatch_run(struct dd_engine *engine)
+{
+    if (!dd_list_empty(&engine->workers))
+        dd_journal_functions(engine->config.journal, dispatch_function, engine);
+}
+
+void dd_dispatch_free(struct dd_engine *engine)
+{
+    struct dd_invocation *invocation;
+    size_t at = 0;
+
+    while ((invocation = dd_map_next(&engine->invocations, &at)) != NULL) {
+        invocation_free(engine, invocation);
+        at = 0;
+    }
+}

@@ -1,0 +1,399 @@
+/* The pump: executions in memory, their records, and the turn.
+ *
+ * A turn, in order: what is due; what became durable leaves; queued executions
+ * are given out; one commit takes everything that was appended; the answers
+ * gathered for each peer are sent. */
+#include "engine/engine_priv.h"
+
+#include "base/alloc.h"
+#include "base/limits.h"
+
+static struct dd_span id_span(const struct dd_uuid *id)
+{
+    return dd_span_make(id->bytes, sizeof id->bytes);
+}
+
+/* --- executions in memory ----------------------------------------------------- */
+
+struct dd_resident *dd_engine_found(struct dd_engine *engine, struct dd_uuid id)
+{
+    struct dd_resident *resident = dd_alloc(sizeof *resident);
+
+    resident->id = id;
+    resident->execution = dd_execution_new(&engine->service);
+    dd_list_push(&engine->lru, &resident->lru);
+    dd_map_put(&engine->residents, id_span(&resident->id), resident);
+    return resident;
+}
+
+void dd_engine_forget(struct dd_engine *engine, struct dd_resident *resident)
+{
+    dd_map_remove(&engine->residents, id_span(&resident->id));
+    dd_list_remove(&resident->lru);
+    engine->memory -= resident->memory;
+    dd_execution_free(resident->execution);
+    dd_free(resident);
+}
+
+static void count_memory(struct dd_engine *engine, struct dd_resident *resident)
+{
+    size_t memory = dd_execution_memory(resident->execution) + sizeof *resident;
+
+    engine->memory += memory - resident->memory;
+    resident->memory = memory;
+}
+
+int dd_engine_load(struct dd_engine *engine, struct dd_uuid id, struct dd_resident **out,
+                   struct dd_error *error)
+{
+    struct dd_resident *resident = dd_map_get(&engine->residents, id_span(&id));
+    int rc;
+
+    if (resident) {
+        dd_list_remove(&resident->lru);
+        dd_list_push(&engine->lru, &resident->lru);
+        *out = resident;
+        return 0;
+    }
+    resident = dd_engine_found(engine, id);
+    rc = dd_journal_load(engine->config.journal, id, resident->execution, &resident->records,
+                         error);
+    if (rc) {
+        char text[DD_UUID_TEXT_LEN + 1];
+
+        dd_engine_forget(engine, resident);
+        dd_uuid_format(id, text);
+        if (rc != DD_NOT_FOUND)
+            dd_log(engine->config.log, EXECUTION_CORRUPT,
+                   DD_LOG_TEXT("execution", dd_span_cstr(text)),
+                   DD_LOG_TEXT("error", dd_span_cstr(error->text)));
+        return rc;
+    }
+    resident->closed_told =
+        dd_execution_operation(resident->execution)->status != DD_STATUS_STARTED;
+    count_memory(engine, resident);
+    *out = resident;
+    return 0;
+}
+
+/* Frees executions at rest, the ones used longest ago first, down to the budget. */
+static void evict(struct dd_engine *engine)
+{
+    dd_list_each(node, tmp, &engine->lru)
+    {
+        struct dd_resident *resident = dd_container_of(node, struct dd_resident, lru);
+        struct dd_head head;
+
+        if (engine->memory <= engine->config.memory_budget)
+            return;
+        dd_execution_head(resident->execution, &head);
+        if (head.work != DD_WORK_RUNNING)
+            dd_engine_forget(engine, resident);
+    }
+}
+
+static void log_closed(struct dd_engine *engine, const struct dd_resident *resident,
+                       const struct dd_head *head)
+{
+    const struct dd_error_object *failure = dd_execution_error(resident->execution);
+
+    dd_log(engine->config.log, EXECUTION_CLOSED,
+           DD_LOG_TEXT("executionArn", dd_text_span(dd_execution_arn(resident->execution))),
+           DD_LOG_TEXT("status", dd_span_cstr(dd_execution_status_name(head->status))),
+           DD_LOG_TEXT("error_type",
+                       failure && failure->type ? dd_text_span(failure->type) : DD_SPAN("")),
+           DD_LOG_NUMBER("ms", head->end_ms - head->start_ms));
+}
+
+void dd_engine_record(struct dd_engine *engine, struct dd_resident *resident,
+                      struct dd_facts *facts)
+{
+    struct dd_head head;
+
+    if (facts->len == 0)
+        return;
+    dd_execution_head(resident->execution, &head);
+    head.records = resident->records;
+    resident->position =
+        dd_journal_append(engine->config.journal, &head, facts, engine->now_ms);
+    resident->records = head.records;
+    dd_facts_deinit(facts);
+    count_memory(engine, resident);
+    if (head.work == DD_WORK_QUEUED)
+        engine->dispatch_wanted = true;
+    if (head.status != DD_EXECUTION_RUNNING && !resident->closed_told) {
+        resident->closed_told = true;
+        log_closed(engine, resident, &head);
+        dd_watch_wake(engine, resident->id);
+    }
+}
+
+/* --- names ----------------------------------------------------------------------- */
+
+bool dd_arn_execution_id(struct dd_span arn, struct dd_uuid *out_id)
+{
+    if (arn.len <= DD_UUID_TEXT_LEN || arn.len > DD_ARN_MAX ||
+        arn.data[arn.len - DD_UUID_TEXT_LEN - 1] != '/')
+        return false;
+    return dd_uuid_parse(
+        dd_span_make(arn.data + arn.len - DD_UUID_TEXT_LEN, DD_UUID_TEXT_LEN), out_id);
+}
+
+struct newest {
+    struct dd_uuid id;
+    bool found;
+};
+
+static bool visit_newest(void *user, const struct dd_head *head)
+{
+    struct newest *newest = user;
+
+    newest->id = head->id;
+    newest->found = true;
+    return false;
+}
+
+struct by_name {
+    struct dd_engine *engine;
+    struct dd_span name;
+    struct dd_uuid id;
+    size_t found;
+};
+
+static void visit_function(void *user, const struct dd_function *function)
+{
+    struct by_name *by_name = user;
+
+    if (dd_journal_find(by_name->engine->config.journal, dd_text_span(function->name),
+                        by_name->name, &by_name->id))
+        by_name->found++;
+}
+
+int dd_engine_resolve(struct dd_engine *engine, struct dd_span text, struct dd_uuid *out_id,
+                      struct dd_error *error)
+{
+    struct newest newest = {.found = false};
+    struct by_name by_name = {.engine = engine, .name = text};
+
+    if (dd_span_is(text, "-")) {
+        dd_journal_list(engine->config.journal, NULL, 1, visit_newest, &newest);
+        if (!newest.found)
+            return dd_fail(error, DD_NOT_FOUND, "no execution was started yet");
+        *out_id = newest.id;
+        return 0;
+    }
+    if (dd_arn_execution_id(text, out_id) || dd_uuid_parse(text, out_id))
+        return 0;
+    dd_journal_functions(engine->config.journal, visit_function, &by_name);
+    if (by_name.found == 0)
+        return dd_fail(error, DD_NOT_FOUND, "Durable Execution does not exist");
+    if (by_name.found > 1)
+        return dd_fail(error, DD_INVALID_PARAMETER,
+                       "%zu functions have an execution of that name; give its ARN",
+                       by_name.found);
+    *out_id = by_name.id;
+    return 0;
+}
+
+/* --- due executions ---------------------------------------------------------------- */
+
+static void due_execution(struct dd_engine *engine, struct dd_uuid id)
+{
+    struct dd_facts facts = {0};
+    struct dd_resident *resident;
+    struct dd_error error;
+    struct dd_head head;
+
+    /* A damaged one was logged and stays as it is: no longer armed, never continued. */
+    if (dd_engine_load(engine, id, &resident, &error) != 0)
+        return;
+    dd_execution_due(resident->execution, engine->now_ms, &facts);
+    dd_engine_record(engine, resident, &facts);
+    dd_execution_head(resident->execution, &head);
+    if (head.status == DD_EXECUTION_RUNNING || head.work == DD_WORK_RUNNING ||
+        head.next_due_ms == 0 || head.next_due_ms > engine->now_ms)
+        return;
+    dd_log(engine->config.log, EXECUTION_DELETED,
+           DD_LOG_TEXT("executionArn", dd_text_span(dd_execution_arn(resident->execution))));
+    dd_journal_delete(engine->config.journal, id);
+    dd_engine_forget(engine, resident);
+}
+
+static void due_executions(struct dd_engine *engine)
+{
+    struct dd_uuid id;
+
+    for (int i = 0; i < DD_TURN_DUE_MAX; i++) {
+        if (!dd_journal_pop_due(engine->config.journal, engine->now_ms, &id))
+            return;
+        due_execution(engine, id);
+    }
+}
+
+/* --- the turn ------------------------------------------------------------------------- */
+
+struct dd_engine *dd_engine_new(const struct dd_engine_config *config, int64_t now_ms)
+{
+    struct dd_engine *engine = dd_alloc(sizeof *engine);
+    uint64_t seed;
+
+    engine->config = *config;
+    engine->service = config->service;
+    memcpy(engine->service.secret, dd_journal_secret(config->journal),
+           sizeof engine->service.secret);
+    dd_gate_init(&engine->gate);
+    dd_list_init(&engine->lru);
+    dd_list_init(&engine->peers);
+    dd_list_init(&engine->workers);
+    dd_list_init(&engine->timeouts);
+    engine->now_ms = engine->started_ms = now_ms;
+    config->ports.random(config->ports.user, &seed, sizeof seed);
+    dd_rng_seed(&engine->jitter, seed);
+    dd_dispatch_recover(engine);
+    engine->dispatch_wanted = true;
+    return engine;
+}
+
+void dd_engine_free(struct dd_engine *engine)
+{
+    size_t at = 0;
+    struct dd_resident *resident;
+
+    dd_assert(dd_list_empty(&engine->peers));
+    dd_gate_open(&engine->gate, UINT64_MAX);
+    dd_dispatch_free(engine);
+    while ((resident = dd_map_next(&engine->residents, &at)) != NULL) {
+        dd_execution_free(resident->execution);
+        dd_free(resident);
+    }
+    dd_map_deinit(&engine->residents);
+    dd_map_deinit(&engine->calls);
+    dd_map_deinit(&engine->sessions);
+    dd_map_deinit(&engine->keys);
+    dd_map_deinit(&engine->invocations);
+    dd_map_deinit(&engine->watches);
+    dd_heap_deinit(&engine->due);
+    dd_free(engine);
+}
+
+void dd_engine_durable(struct dd_engine *engine, int status, const struct dd_error *error)
+{
+    if (status >= 0 || engine->failed)
+        return;
+    engine->failed = true;
+    dd_log(engine->config.log, STORE_FAILED, DD_LOG_TEXT("error", dd_span_cstr(error->text)));
+}
+
+/* Tells once when starts are refused, and once when they are taken again. */
+static void tell_room(struct dd_engine *engine)
+{
+    struct dd_error error;
+    bool full = dd_journal_accepts(engine->config.journal, &error) == DD_STORE_FULL;
+
+    if (full == engine->full_told)
+        return;
+    engine->full_told = full;
+    if (full)
+        dd_log(engine->config.log, STORE_FULL, DD_LOG_TEXT("error", dd_span_cstr(error.text)));
+    else
+        dd_log(engine->config.log, STORE_ROOM, DD_LOG_TEXT("data", dd_span_cstr(engine->config.data)));
+}
+
+void dd_engine_turn(struct dd_engine *engine, int64_t now_ms)
+{
+    engine->now_ms = now_ms;
+    if (!engine->failed) {
+        due_executions(engine);
+        dd_sessions_due(engine);
+        dd_dispatch_due(engine);
+        dd_watch_due(engine);
+        dd_gate_open(&engine->gate, dd_journal_durable(engine->config.journal));
+        if (engine->dispatch_wanted && !engine->stopping) {
+            engine->dispatch_wanted = false;
+            dd_dispatch_run(engine);
+        }
+        dd_journal_commit(engine->config.journal, now_ms);
+        tell_room(engine);
+        evict(engine);
+    }
+    dd_peers_flush(engine);
+}
+
+static int64_t earlier(int64_t a, int64_t b)
+{
+    if (a == 0 || b == 0)
+        return a + b;
+    return a < b ? a : b;
+}
+
+int64_t dd_engine_next_due(struct dd_engine *engine)
+{
+    int64_t next;
+
+    if (engine->failed)
+        return 0;
+    if (!dd_list_empty(&engine->gate.actions) &&
+        dd_container_of(engine->gate.actions.next, struct dd_gate_action, node)->position <=
+            dd_journal_durable(engine->config.journal))
+        return engine->now_ms;
+    next = dd_journal_next_due(engine->config.journal);
+    next = earlier(next, dd_sessions_next_due(engine));
+    next = earlier(next, dd_dispatch_next_due(engine));
+    dd_list_each(node, tmp, &engine->timeouts)
+    {
+        next = earlier(next, dd_container_of(node, struct dd_pending, timed)->until_ms);
+    }
+    return next;
+}
+
+void dd_engine_stop(struct dd_engine *engine, int64_t now_ms)
+{
+    engine->now_ms = now_ms;
+    engine->stopping = true;
+    dd_list_each(node, tmp, &engine->workers)
+    {
+        dd_worker_drain(dd_container_of(node, struct dd_worker, node));
+    }
+}
+
+bool dd_engine_quiet(const struct dd_engine *engine)
+{
+    return engine->failed ||
+           (dd_list_empty(&engine->gate.actions) && dd_journal_idle(engine->config.journal));
+}
+
+bool dd_engine_failed(const struct dd_engine *engine)
+{
+    return engine->failed;
+}
+
+size_t dd_engine_invocations(const struct dd_engine *engine)
+{
+    return engine->invocations.len;
+}
+
+int dd_engine_check(const struct dd_engine *engine, struct dd_error *error)
+{
+    struct dd_resident *resident;
+    struct dd_attached *attached;
+    size_t at = 0;
+
+    while ((resident = dd_map_next(&engine->residents, &at)) != NULL) {
+        struct dd_head head;
+        int rc = dd_execution_check(resident->execution, error);
+
+        if (rc)
+            return rc;
+        dd_execution_head(resident->execution, &head);
+        if ((head.work == DD_WORK_RUNNING) != (dd_invocation_of(engine, head.id) != NULL))
+            return dd_fail(error, DD_SYSTEM, "execution and invocation table disagree");
+    }
+    at = 0;
+    while ((attached = dd_map_next(&engine->sessions, &at)) != NULL) {
+        int rc = dd_session_check(attached->session, error);
+
+        if (rc)
+            return rc;
+    }
+    return 0;
+}

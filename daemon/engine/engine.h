@@ -1,0 +1,80 @@
+/* The pump: the one place that knows the two engines, the journal and the
+ * peers. Events come in through the functions below, each with the time; they
+ * are stepped, their records appended, and what depends on a record leaves only
+ * after its commit (gate.c). Ports do the work outside: the store, the peers'
+ * streams, entropy, the process table and the log.
+ *
+ * One thread. No function here blocks, and no port calls back from inside one
+ * of these calls. After each batch of events the owner calls dd_engine_turn(),
+ * and arms its timer for dd_engine_next_due().
+ */
+#pragma once
+
+#include "core/service/service.h"
+#include "engine/journal.h"
+#include "engine/log.h"
+#include "engine/ports.h"
+
+struct dd_engine;
+struct dd_peer;
+
+struct dd_engine_config {
+    struct dd_service_config service; /* the secret comes from the journal */
+    struct dd_journal *journal;       /* borrowed; its on_durable calls dd_engine_durable */
+    struct dd_ports ports;
+    struct dd_log *log; /* borrowed; the level may be changed by a call */
+    const char *version; /* what the daemon says of itself; borrowed */
+    const char *socket;
+    const char *data;
+    int64_t pid;
+    int64_t default_execution_timeout_s;
+    int64_t default_retention_s;
+    size_t memory_budget; /* bytes of executions kept loaded while idle */
+};
+
+/* Gives an engine; finds the invocations that a former process left in flight. */
+struct dd_engine *dd_engine_new(const struct dd_engine_config *config, int64_t now_ms);
+
+/* Peers must be disconnected and the journal idle. */
+void dd_engine_free(struct dd_engine *engine);
+
+/* A peer has connected; NULL when there are too many. */
+struct dd_peer *dd_engine_connect(struct dd_engine *engine, struct dd_credentials credentials,
+                                  const struct dd_stream *stream, int64_t now_ms);
+
+/* Bytes from a peer. May close its stream, after which `peer` is gone: false. */
+bool dd_engine_receive(struct dd_engine *engine, struct dd_peer *peer, struct dd_span bytes,
+                       int64_t now_ms);
+
+/* How many bytes sent to `peer` are not yet with the kernel. */
+void dd_engine_backlog(struct dd_engine *engine, struct dd_peer *peer, size_t bytes);
+
+/* The peer's stream ended; `peer` is gone. */
+void dd_engine_disconnect(struct dd_engine *engine, struct dd_peer *peer, int64_t now_ms);
+
+/* The process is about to end: every peer is dropped, and nothing more is
+ * recorded. What is in flight is found at the next start. */
+void dd_engine_disconnect_all(struct dd_engine *engine, int64_t now_ms);
+
+/* The journal's on_durable. */
+void dd_engine_durable(struct dd_engine *engine, int status, const struct dd_error *error);
+
+/* Runs what is due, lets out what is durable, dispatches, commits. */
+void dd_engine_turn(struct dd_engine *engine, int64_t now_ms);
+
+/* When dd_engine_turn() is wanted next; 0: only after an event. */
+int64_t dd_engine_next_due(struct dd_engine *engine);
+
+/* Takes no new starts and gives out no more invocations; workers are told to
+ * drain. dd_engine_quiet() is true once all that was promised has left. */
+void dd_engine_stop(struct dd_engine *engine, int64_t now_ms);
+bool dd_engine_quiet(const struct dd_engine *engine);
+
+/* True after the store failed for good: the process is to end. */
+bool dd_engine_failed(const struct dd_engine *engine);
+
+/* Invocations in flight. */
+size_t dd_engine_invocations(const struct dd_engine *engine);
+
+/* Invariants over engine, executions and sessions; for tests and the simulator. */
+int dd_engine_check(const struct dd_engine *engine, struct dd_error *error);

@@ -1,0 +1,267 @@
+/* What the files of the pump share. Each struct belongs to the file named over
+ * it; the others use its functions. */
+#pragma once
+
+#include "base/buf.h"
+#include "base/heap.h"
+#include "base/list.h"
+#include "base/map.h"
+#include "codec/frame.h"
+#include "codec/rpc.h"
+#include "codec/wire.h"
+#include "core/session/session.h"
+#include "engine/engine.h"
+#include "engine/gate.h"
+
+/* --- engine.c: executions in memory ------------------------------------------ */
+
+struct dd_resident {
+    struct dd_uuid id;
+    struct dd_execution *execution;
+    uint32_t records;
+    uint64_t position; /* of its last record */
+    bool closed_told;  /* its end was logged and its waiters told */
+    size_t memory;     /* as last counted */
+    struct dd_list lru;
+};
+
+struct dd_engine {
+    struct dd_engine_config config;
+    struct dd_service_config service;
+    struct dd_gate gate;
+    struct dd_map residents; /* id bytes -> dd_resident */
+    struct dd_list lru;      /* of dd_resident, the one used last at the end */
+    size_t memory;
+
+    struct dd_list peers; /* of dd_peer */
+    size_t peers_len;
+    uint64_t last_peer, last_call, last_session, last_worker;
+
+    struct dd_map calls;       /* id -> dd_pending */
+    struct dd_map sessions;    /* id -> dd_attached */
+    struct dd_map keys;        /* key -> dd_attached */
+    struct dd_heap due;        /* sessions, by the time they want */
+    struct dd_map invocations; /* request id -> dd_invocation */
+    struct dd_list workers;    /* of dd_worker */
+    struct dd_map watches;     /* execution id bytes -> dd_watch */
+    struct dd_list timeouts;   /* of dd_pending with a time */
+
+    int64_t now_ms; /* of the event being handled */
+    int64_t started_ms;
+    struct dd_rng jitter;
+    bool dispatch_wanted;
+    bool stopping; /* no new starts, no more invocations */
+    bool closing;  /* peers are dropped, nothing is recorded */
+    bool failed;
+    bool full_told;
+};
+
+/* The execution in memory, loaded if need be; marks it as used. A negative code
+ * with a text: unknown, or damaged. */
+int dd_engine_load(struct dd_engine *engine, struct dd_uuid id, struct dd_resident **out,
+                   struct dd_error *error) DD_MUST_CHECK;
+
+/* A resident for an execution that has no facts yet. */
+struct dd_resident *dd_engine_found(struct dd_engine *engine, struct dd_uuid id);
+
+/* Drops one that was founded in vain. */
+void dd_engine_forget(struct dd_engine *engine, struct dd_resident *resident);
+
+/* Appends the facts of one event as a record (none: does nothing) and empties
+ * the list; whoever waits for the execution is told when it is durable. */
+void dd_engine_record(struct dd_engine *engine, struct dd_resident *resident,
+                      struct dd_facts *facts);
+
+/* Finds what a caller calls an execution: ARN, id, name, or "-". */
+int dd_engine_resolve(struct dd_engine *engine, struct dd_span text, struct dd_uuid *out_id,
+                      struct dd_error *error) DD_MUST_CHECK;
+
+/* The execution id at the end of an ARN; false when it has none. */
+bool dd_arn_execution_id(struct dd_span arn, struct dd_uuid *out_id);
+
+/* --- peer.c: connections and calls ----------------------------------------------- */
+
+struct dd_worker;
+struct dd_attached;
+
+struct dd_peer {
+    struct dd_list node;
+    uint64_t id;
+    struct dd_engine *engine;
+    struct dd_credentials credentials;
+    struct dd_stream stream;
+    struct dd_frame scanner;
+    struct dd_buf in;  /* the message being received */
+    struct dd_buf out; /* answers of this turn */
+    int64_t level; /* 0 before hello */
+    bool paused;
+    struct dd_worker *worker;
+    struct dd_list pending;  /* of dd_pending: parked calls */
+    struct dd_list sessions; /* of dd_attached it began */
+    struct dd_list joins;    /* of dd_join */
+    size_t pending_len, sessions_len;
+};
+
+/* A call without an answer yet. Freed by its answer, or with its peer. */
+struct dd_pending {
+    struct dd_gate_action action; /* while it waits in the gate */
+    uint64_t id;
+    struct dd_engine *engine;
+    struct dd_peer *peer;
+    struct dd_list of_peer;
+    struct dd_list parked; /* where it is parked: a worker's slots, a watch */
+    struct dd_list timed;
+    uint64_t message; /* the RPC's id */
+    int method;       /* row of the method table */
+    struct dd_buf result; /* the encoded result, when it has to wait for the gate */
+    /* execution.wait and execution.logs: asked again when the execution changes */
+    struct dd_uuid execution;
+    int64_t until_ms;
+    uint64_t after;
+    bool follow;
+};
+
+/* Answers with the map encoded in `pending->result`, or with an error, and frees
+ * the call. */
+void dd_pending_answer(struct dd_pending *pending);
+void dd_pending_refuse(struct dd_pending *pending, const struct dd_error *error,
+                       const char *field);
+
+/* As dd_pending_answer(), once `position` is durable. */
+void dd_pending_answer_after(struct dd_pending *pending, uint64_t position);
+
+/* Frees it without an answer: its peer is gone. */
+void dd_pending_forget(struct dd_pending *pending);
+
+struct dd_pending *dd_engine_pending(struct dd_engine *engine, uint64_t id);
+
+/* Sends what the turn gathered for every peer. */
+void dd_peers_flush(struct dd_engine *engine);
+
+/* --- methods.c ---------------------------------------------------------------------- */
+
+/* Carries out one call; it is answered now or later, always once. */
+void dd_method_call(struct dd_pending *pending, const struct dd_rpc *rpc);
+void dd_method_notify(struct dd_peer *peer, const struct dd_rpc *rpc);
+
+/* --- dispatch.c: workers and invocations ---------------------------------------------- */
+
+struct dd_worker {
+    struct dd_list node;
+    uint64_t id;
+    struct dd_peer *peer;
+    struct dd_text **functions;
+    size_t functions_len;
+    int64_t concurrency;
+    bool draining;
+    struct dd_list slots; /* of dd_pending: parked worker.next calls */
+    size_t running;
+};
+
+/* One invocation in flight. Without a worker it is held: its connection is lost
+ * and its user code may still run. */
+struct dd_invocation {
+    struct dd_text *request_id;
+    struct dd_text *function;
+    struct dd_uuid execution;
+    struct dd_worker *worker;
+    struct dd_peer *claimed; /* a later connection of the process that named it */
+    struct dd_credentials process;
+    int64_t started_ms;
+    int64_t deadline_ms; /* 0: none */
+    int64_t give_up_ms;  /* held, process unknown: when to stop waiting; 0: never */
+    bool lost;           /* with a former daemon: ends uncounted */
+};
+
+void dd_dispatch_recover(struct dd_engine *engine);
+void dd_dispatch_run(struct dd_engine *engine);
+void dd_dispatch_due(struct dd_engine *engine);
+int64_t dd_dispatch_next_due(const struct dd_engine *engine);
+void dd_dispatch_free(struct dd_engine *engine);
+
+/* What worker.register says. */
+struct dd_register {
+    struct dd_function *functions;
+    size_t functions_len;
+    int64_t concurrency;
+    struct dd_span *unwinding;
+    size_t unwinding_len;
+};
+
+/* Answers the call itself, or returns why not. */
+int dd_worker_register(struct dd_pending *pending, const struct dd_register *call,
+                       struct dd_error *error) DD_MUST_CHECK;
+void dd_worker_lost(struct dd_worker *worker);
+void dd_worker_drain(struct dd_worker *worker);
+
+/* The user code of an invocation was handed back or has ended. */
+void dd_worker_release(struct dd_engine *engine, struct dd_peer *peer,
+                       struct dd_span request_id);
+
+/* `peer` is gone: what it claimed is claimed by nobody. */
+void dd_worker_unclaim(struct dd_engine *engine, struct dd_peer *peer);
+
+/* Ends an invocation and records how. */
+void dd_invocation_end(struct dd_engine *engine, struct dd_invocation *invocation,
+                       const struct dd_outcome *outcome);
+struct dd_invocation *dd_invocation_find(struct dd_engine *engine, struct dd_span request_id);
+
+/* The invocation of an execution that is in flight, or NULL. */
+const struct dd_invocation *dd_invocation_of(const struct dd_engine *engine,
+                                             struct dd_uuid execution);
+
+/* --- sessions.c: sessions over the embedded service -------------------------------------- */
+
+struct dd_attached {
+    uint64_t id;
+    struct dd_engine *engine;
+    struct dd_peer *peer; /* that began it */
+    struct dd_list of_peer;
+    struct dd_session *session;
+    struct dd_uuid execution;
+    struct dd_text *arn;
+    struct dd_text *request_id;
+    char key[33];
+    struct dd_list joins;           /* of dd_join */
+    struct dd_backend_call *backend; /* the checkpoint or load in flight */
+    int64_t due_ms;                  /* as last pushed on the heap; 0: none */
+};
+
+/* A connection that joined a session of another. */
+struct dd_join {
+    struct dd_list of_peer;
+    struct dd_list of_session;
+    struct dd_attached *session;
+    struct dd_peer *peer;
+};
+
+/* session.*: answered now or later. */
+int dd_session_method_begin(struct dd_pending *pending, const struct dd_begin *call,
+                            struct dd_error *error) DD_MUST_CHECK;
+int dd_session_method_join(struct dd_pending *pending, struct dd_span key,
+                           struct dd_error *error) DD_MUST_CHECK;
+
+/* The session `id` if this peer began or joined it. */
+struct dd_attached *dd_session_of(struct dd_peer *peer, uint64_t id);
+
+/* A call on a session; `call->id` is set here. */
+void dd_session_method_call(struct dd_pending *pending, struct dd_attached *attached,
+                            struct dd_call *call);
+
+/* `peer` is gone: its sessions end, its part in others is forgotten. */
+void dd_sessions_disconnect(struct dd_peer *peer);
+void dd_sessions_due(struct dd_engine *engine);
+int64_t dd_sessions_next_due(struct dd_engine *engine);
+
+/* --- watch.c: who waits for an execution ---------------------------------------------------- */
+
+struct dd_watch {
+    struct dd_uuid id;
+    struct dd_list waiters; /* of dd_pending, parked */
+};
+
+void dd_watch_add(struct dd_engine *engine, struct dd_uuid id, struct dd_pending *pending);
+
+/* The execution changed (closed, or has a new log line). */
+void dd_watch_wake(struct dd_engine *engine, struct dd_uuid id);
+void dd_watch_due(struct dd_engine *engine);

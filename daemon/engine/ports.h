@@ -1,0 +1,52 @@
+/* Ports: what the pump needs from the world besides the store (store.h). The
+ * daemon's bodies are in io/, the simulator's in tests/sim. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/span.h"
+
+struct dd_ports {
+    void *user;
+    /* Unguessable bytes. */
+    void (*random)(void *user, void *out_bytes, size_t len);
+    /* Whether the process that had `pid` and started at `started` still runs its
+     * code; a zombie does not. */
+    bool (*process_alive)(void *user, int64_t pid, uint64_t started);
+};
+
+/* Who is at the other end, from the kernel. `started` tells a process from a
+ * later one with its pid; pid 0: unknown (another pid namespace). */
+struct dd_credentials {
+    int64_t pid;
+    uint64_t started;
+};
+
+/* The stream of one peer. */
+struct dd_stream {
+    void *user;
+    /* Sends `bytes` (taken; freed with dd_free) after what was sent before. */
+    void (*send)(void *user, char *bytes, size_t len);
+    /* Whether to go on reading. */
+    void (*read)(void *user, bool on);
+    /* Ends the stream; dd_engine_disconnect() is then not called. */
+    void (*close)(void *user);
+};
+
+/* What a listener tells of its streams. The loop calls these, never from inside
+ * a call of the stream. */
+struct dd_stream_events {
+    void *user;
+    /* A peer has connected: returns what the other calls get as `peer`, or NULL
+     * to refuse it. `stream` is borrowed and copied. */
+    void *(*opened)(void *user, struct dd_credentials credentials,
+                    const struct dd_stream *stream);
+    /* Bytes, borrowed. */
+    void (*received)(void *user, void *peer, struct dd_span bytes);
+    /* How many bytes sent are not yet with the kernel; told when it changes. */
+    void (*backlog)(void *user, void *peer, size_t bytes);
+    /* The stream ended by itself; the peer is not named again. */
+    void (*closed)(void *user, void *peer);
+};

@@ -1,0 +1,125 @@
+/* Facts about the machine; see system.h. */
+#define _GNU_SOURCE
+#include "io/system.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+int64_t dd_clock_ms(void)
+{
+    struct timespec ts;
+
+    dd_assert(clock_gettime(CLOCK_REALTIME, &ts) == 0);
+    return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+void dd_random(void *out_bytes, size_t len)
+{
+    size_t done = 0;
+
+    while (done < len) {
+        ssize_t got = getrandom((char *)out_bytes + done, len - done, 0);
+
+        dd_assert(got > 0 || errno == EINTR);
+        if (got > 0)
+            done += (size_t)got;
+    }
+}
+
+/* Reads the state letter and the start time of /proc/PID/stat. The command name
+ * in parentheses may hold anything, so fields are counted from the last one. */
+static bool read_stat(int64_t pid, char *out_state, uint64_t *out_started)
+{
+    char path[64], text[1024];
+    const char *at;
+    ssize_t len;
+    int fd;
+
+    snprintf(path, sizeof path, "/proc/%" PRId64 "/stat", pid);
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return false;
+    len = read(fd, text, sizeof text - 1);
+    close(fd);
+    if (len <= 0)
+        return false;
+    text[len] = '\0';
+    at = strrchr(text, ')');
+    if (!at || at[1] != ' ')
+        return false;
+    at += 2;
+    *out_state = *at;
+    for (int field = 3; field < 22; field++) {
+        at = strchr(at, ' ');
+        if (!at)
+            return false;
+        at++;
+    }
+    *out_started = strtoull(at, NULL, 10);
+    return true;
+}
+
+uint64_t dd_process_started(int64_t pid)
+{
+    uint64_t started;
+    char state;
+
+    return read_stat(pid, &state, &started) ? started : 0;
+}
+
+bool dd_process_alive(int64_t pid, uint64_t started)
+{
+    uint64_t found;
+    char state;
+
+    return read_stat(pid, &state, &found) && found == started && state != 'Z' && state != 'X';
+}
+
+int dd_make_parents(const char *path, struct dd_error *error)
+{
+    char part[PATH_MAX];
+    size_t len = strlen(path);
+
+    if (len >= sizeof part)
+        return dd_fail(error, DD_USAGE, "the path is too long: %s", path);
+    for (size_t i = 1; i < len; i++) {
+        if (path[i] != '/')
+            continue;
+        memcpy(part, path, i);
+        part[i] = '\0';
+        if (mkdir(part, 0700) != 0 && errno != EEXIST)
+            return dd_fail(error, DD_SYSTEM, "make directory %s: %s", part, strerror(errno));
+    }
+    return 0;
+}
+
+void dd_notify(const char *state)
+{
+    const char *path = getenv("NOTIFY_SOCKET");
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    socklen_t len;
+    int fd;
+
+    if (!path || (*path != '/' && *path != '@') || strlen(path) >= sizeof address.sun_path)
+        return;
+    memcpy(address.sun_path, path, strlen(path));
+    len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(path));
+    if (*path == '@')
+        address.sun_path[0] = '\0';
+    fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return;
+    (void)sendto(fd, state, strlen(state), MSG_NOSIGNAL, (struct sockaddr *)&address, len);
+    close(fd);
+}

@@ -1,0 +1,30 @@
+/* The small facts about the machine: time, chance, processes, directories, and
+ * the service manager. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stddef.h>
+
+#include "base/error.h"
+
+/* Wall-clock ms since 1970. */
+int64_t dd_clock_ms(void);
+
+/* Unguessable bytes, from getrandom(2). */
+void dd_random(void *out_bytes, size_t len);
+
+/* Start time of a process in clock ticks since boot (proc(5), field 22); 0: none
+ * or unreadable. With the pid it names one process for good, until a reboot. */
+uint64_t dd_process_started(int64_t pid);
+
+/* True while the process that had `pid` and started at `started` can run code: a
+ * zombie or a later process with its pid does not count. */
+bool dd_process_alive(int64_t pid, uint64_t started);
+
+/* Makes the missing directories above `path`, mode 0700. */
+int dd_make_parents(const char *path, struct dd_error *error) DD_MUST_CHECK;
+
+/* Tells the service manager ("READY=1"), if $NOTIFY_SOCKET asks for it
+ * (sd_notify(3)); does nothing otherwise. */
+void dd_notify(const char *state);

@@ -1,0 +1,208 @@
+"""A real daemon, real workers and the real tools, each in a process of its own.
+
+Every test gets a fresh data directory and socket below pytest's tmp_path, and
+everything it starts is killed at its end. Nothing sleeps for a fixed time: a test
+waits for what it needs to see, and fails when that does not come.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+HERE = Path(__file__).parent
+BIN = Path(os.environ.get("DURABLED_BIN", HERE.parents[1] / "build/release/bin"))
+PATIENCE_S = 30.0
+
+
+def wait_for(what: str, check: Callable[[], Any], patience_s: float = PATIENCE_S) -> Any:
+    """Calls `check` until it returns something true, and returns that."""
+    deadline = time.monotonic() + patience_s
+    while True:
+        found = check()
+        if found:
+            return found
+        if time.monotonic() > deadline:
+            pytest.fail(f"waited {patience_s:.0f} s for {what}")
+        time.sleep(0.01)
+
+
+class Process:
+    """A child process whose stderr goes to a file."""
+
+    def __init__(self, argv: list[str], log: Path, env: dict[str, str], cwd: Path = HERE) -> None:
+        self.log = log
+        with log.open("ab") as sink:
+            self.popen = subprocess.Popen(
+                argv, stdin=subprocess.DEVNULL, stdout=sink, stderr=sink, env=env, cwd=cwd
+            )
+
+    @property
+    def pid(self) -> int:
+        return self.popen.pid
+
+    def alive(self) -> bool:
+        return self.popen.poll() is None
+
+    def kill(self) -> None:
+        self.popen.kill()
+        self.popen.wait()
+
+    def terminate(self, patience_s: float = PATIENCE_S) -> int:
+        self.popen.terminate()
+        return self.popen.wait(patience_s)
+
+    def output(self) -> str:
+        return self.log.read_text(errors="replace")
+
+
+class World:
+    """One daemon's surroundings: its directory, its socket, its children."""
+
+    def __init__(self, tmp_path: Path) -> None:
+        self.dir = tmp_path
+        self.data = tmp_path / "data"
+        self.socket = tmp_path / "d.sock"
+        self.notes = tmp_path / "notes"
+        self.notes.touch()
+        self.daemon: Process | None = None
+        self.children: list[Process] = []
+
+    @property
+    def env(self) -> dict[str, str]:
+        return {
+            **os.environ,
+            "DURABLED_SOCKET": str(self.socket),
+            "DURABLED_TEST_NOTES": str(self.notes),
+            "NO_COLOR": "1",
+        }
+
+    # -- processes ---------------------------------------------------------
+
+    def spawn(self, argv: list[str], log: str, **env: str) -> Process:
+        process = Process(argv, self.dir / log, {**self.env, **env})
+        self.children.append(process)
+        return process
+
+    def try_daemon(self, *options: str, **env: str) -> Process:
+        argv = [str(BIN / "durabled"), "serve", "--data", str(self.data), "--log-format", "json"]
+        return self.spawn([*argv, *options], "daemon.log", **env)
+
+    def start_daemon(self, *options: str) -> Process:
+        ready_before = len(self.log_events("READY"))
+        self.daemon = self.try_daemon(*options)
+        wait_for(
+            "the daemon",
+            lambda: len(self.log_events("READY")) > ready_before or not self.daemon.alive(),
+        )
+        assert self.daemon.alive(), self.daemon.output()
+        return self.daemon
+
+    def start_worker(self, handler: str, *options: str, name: str | None = None, **env: str) -> Process:
+        argv = [sys.executable, "-m", "durabled", "worker", f"handlers:{handler}"]
+        return self.spawn([*argv, "--name", name or handler, *options], "worker.log", **env)
+
+    # -- tools ---------------------------------------------------------------
+
+    def ctl(self, *args: str, check: bool = True, **env: str) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [str(BIN / "durablectl"), *args],
+            env={**self.env, **env},
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S * 2,
+            check=False,
+        )
+        if check:
+            assert done.returncode == 0, (args, done.returncode, done.stdout, done.stderr)
+        return done
+
+    def ctl_json(self, *args: str) -> Any:
+        return json.loads(self.ctl("--json", *args).stdout)
+
+    def start(self, function: str, name: str, payload: Any = None) -> str:
+        options = [] if payload is None else ["--payload", json.dumps(payload)]
+        return str(self.ctl_json("start", function, "--name", name, *options)["arn"])
+
+    def finish(self, name: str) -> dict[str, Any]:
+        """Waits until the execution is closed and returns its description."""
+
+        def closed() -> dict[str, Any] | None:
+            execution = self.describe(name)
+            return execution if execution["Status"] != "RUNNING" else None
+
+        return dict(wait_for(f"the end of {name}", closed))
+
+    def describe(self, name: str) -> dict[str, Any]:
+        return dict(self.ctl_json("show", name)["execution"])
+
+    def show(self, name: str) -> dict[str, Any]:
+        return dict(self.ctl_json("show", name))
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        return list(self.ctl_json("history", name)["events"])
+
+    def story(self, name: str) -> str:
+        """The history in the short notation of the conformance appendix."""
+        return " ".join(CODES[event["EventType"]] for event in self.events(name))
+
+    # -- evidence --------------------------------------------------------------
+
+    def noted(self) -> list[str]:
+        return self.notes.read_text().split()
+
+    def log_lines(self) -> list[dict[str, Any]]:
+        path = self.dir / "daemon.log"
+        if not path.exists():
+            return []
+        lines = []
+        for line in path.read_text(errors="replace").splitlines():
+            try:
+                lines.append(json.loads(line))
+            except ValueError:
+                continue  # a line that is still being written
+        return lines
+
+    def log_events(self, code: str) -> list[dict[str, Any]]:
+        return [line for line in self.log_lines() if line.get("code") == code]
+
+    def close(self) -> None:
+        for child in self.children:
+            if child.alive():
+                child.popen.send_signal(signal.SIGCONT)
+                child.kill()
+
+
+CODES = {
+    "ExecutionStarted": "X",
+    "ExecutionSucceeded": "X+",
+    "ExecutionFailed": "X-",
+    "ExecutionTimedOut": "XT",
+    "ExecutionStopped": "X!",
+    "ContextStarted": "C",
+    "ContextSucceeded": "C+",
+    "ContextFailed": "C-",
+    "StepStarted": "S",
+    "StepSucceeded": "S+",
+    "StepFailed": "S-",
+    "WaitStarted": "W",
+    "WaitSucceeded": "W+",
+    "WaitCancelled": "W!",
+    "InvocationCompleted": "I",
+}
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    surroundings = World(tmp_path)
+    yield surroundings
+    surroundings.close()

@@ -1,0 +1,215 @@
+"""Handlers that the system tests serve. What a test must see from outside, a
+handler notes in a file, so that it survives the process."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from durabled import DurableContext, StepContext, durable_execution, durable_step
+from durabled.config import ChildConfig, Duration, StepConfig, StepSemantics
+from durabled.retries import (
+    RetryDecision,
+    RetryStrategyConfig,
+    create_retry_strategy,
+)
+from durabled.config import JitterStrategy
+
+NOTES = Path(os.environ["DURABLED_TEST_NOTES"])
+
+
+def note(text: str) -> None:
+    with NOTES.open("a") as notes:
+        notes.write(text + "\n")
+
+
+def wait_for_note(text: str) -> None:
+    while text not in NOTES.read_text().split():
+        time.sleep(0.005)
+
+
+@durable_step
+def reserve(step: StepContext, order: str) -> dict[str, Any]:
+    note(f"reserve-{step.attempt}")
+    return {"order": order, "reserved": True}
+
+
+@durable_execution
+def order(event: dict[str, Any], context: DurableContext) -> dict[str, str]:
+    stock = context.step(reserve(event["order"]), name="reserve_stock")
+    if not stock["reserved"]:
+        return {"status": "rejected"}
+    context.wait(Duration.from_seconds(1), name="cooling_off")
+    context.step(lambda _: note("ship"), name="ship")
+    return {"status": "approved"}
+
+
+@durable_execution
+def blocks(event: dict[str, Any], context: DurableContext) -> str:
+    """A step that runs until the test says go."""
+
+    def body(step: StepContext) -> str:
+        note("begun")
+        wait_for_note("go")
+        note("done")
+        return "ok"
+
+    semantics = (
+        StepSemantics.AT_MOST_ONCE_PER_RETRY
+        if event.get("at_most_once")
+        else StepSemantics.AT_LEAST_ONCE_PER_RETRY
+    )
+    retries = create_retry_strategy(
+        RetryStrategyConfig(
+            max_attempts=event.get("attempts", 1),
+            initial_delay=Duration.from_seconds(1),
+            jitter_strategy=JitterStrategy.NONE,
+        )
+    )
+    return context.step(
+        body, name="block", config=StepConfig(retry_strategy=retries, step_semantics=semantics)
+    )
+
+
+@durable_execution
+def crashes(event: dict[str, Any], context: DurableContext) -> None:
+    note("crash")
+    os._exit(13)
+
+
+@durable_execution
+def exits(event: dict[str, Any], context: DurableContext) -> None:
+    note("exit")
+    raise SystemExit(3)
+
+
+@durable_execution
+def raises(event: dict[str, Any], context: DurableContext) -> None:
+    raise ValueError("no such order")
+
+
+@durable_execution
+def unserialisable(event: dict[str, Any], context: DurableContext) -> Any:
+    return object()
+
+
+@durable_execution
+def unserialisable_step(event: dict[str, Any], context: DurableContext) -> Any:
+    return context.step(lambda _: object(), name="odd")
+
+
+@durable_execution
+def forks(event: dict[str, Any], context: DurableContext) -> str:
+    def body(_: StepContext) -> str:
+        child = os.fork()
+        if child == 0:
+            try:
+                context.wait(Duration.from_seconds(1))
+            except BaseException as error:  # what the child learns is the test
+                note(type(error).__name__)
+            os._exit(0)
+        os.waitpid(child, 0)
+        return "parent"
+
+    return context.step(body, name="fork")
+
+
+@durable_execution
+def retries(event: dict[str, Any], context: DurableContext) -> str:
+    """Fails twice, then succeeds."""
+
+    def body(step: StepContext) -> str:
+        note(f"attempt-{step.attempt}")
+        if step.attempt < 3:
+            raise RuntimeError(f"attempt {step.attempt}")
+        return "third time lucky"
+
+    strategy = create_retry_strategy(
+        RetryStrategyConfig(
+            max_attempts=3,
+            initial_delay=Duration.from_seconds(1),
+            backoff_rate=1.0,
+            jitter_strategy=JitterStrategy.NONE,
+        )
+    )
+    return context.step(body, name="flaky", config=StepConfig(retry_strategy=strategy))
+
+
+@durable_execution
+def custom_retry(event: dict[str, Any], context: DurableContext) -> str:
+    def strategy(error: Exception, attempts: int) -> RetryDecision:
+        note(f"asked-{attempts}-{type(error).__name__}")
+        if attempts < 2:
+            return RetryDecision.retry(Duration.from_seconds(1))
+        return RetryDecision.no_retry()
+
+    def body(step: StepContext) -> str:
+        raise KeyError("x")
+
+    return context.step(body, name="asks", config=StepConfig(retry_strategy=strategy))
+
+
+@durable_execution
+def children(event: dict[str, Any], context: DurableContext) -> dict[str, Any]:
+    def inner(child: DurableContext) -> int:
+        first = child.step(lambda _: 20, name="first")
+        child.wait(Duration.from_seconds(1), name="pause")
+        return first + child.step(lambda _: 22, name="second")
+
+    def virtual(child: DurableContext) -> str:
+        return child.step(lambda _: "seen", name="in_virtual")
+
+    def large(child: DurableContext) -> str:
+        note("large-body")
+        return "x" * child.step(lambda _: 300_000, name="size")
+
+    total = context.run_in_child_context(inner, name="sum")
+    seen = context.run_in_child_context(virtual, name="virtual", config=ChildConfig(is_virtual=True))
+    big = context.run_in_child_context(large, name="large")
+    context.wait(Duration.from_seconds(1), name="after")
+    return {"total": total, "seen": seen, "big": len(big)}
+
+
+@durable_execution
+def changed(event: dict[str, Any], context: DurableContext) -> str:
+    """Its code depends on the environment, as after a deployment."""
+    if os.environ.get("DURABLED_TEST_VERSION") == "2":
+        context.step(lambda _: note("new-code"), name="first")
+    else:
+        context.wait(Duration.from_seconds(1), name="first")
+    return "done"
+
+
+@durable_execution
+def logs(event: dict[str, Any], context: DurableContext) -> None:
+    context.logger.info("before")
+    context.step(lambda step: step.logger.info("inside"), name="talk")
+    context.wait(Duration.from_seconds(1), name="pause")
+    context.logger.info("after", extra={"order": "1001"})
+
+
+@durable_execution
+def big_result(event: dict[str, Any], context: DurableContext) -> str:
+    return "y" * (6 * 1024 * 1024)
+
+
+@durable_execution
+def sequence(event: dict[str, Any], context: DurableContext) -> int:
+    """Many small steps and waits, each noted: what the torture test checks."""
+    total = 0
+    for number in range(event["steps"]):
+
+        def body(_: StepContext, number: int = number) -> int:
+            note(f"{event['key']}:{number}")
+            return number
+
+        total += context.step(body, name=f"step-{number}")
+        if event.get("wait_every") and number % event["wait_every"] == 0:
+            context.wait(Duration.from_seconds(1))
+    return total
+
+
+logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
