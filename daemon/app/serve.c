@@ -5,7 +5,7 @@
  * in flight:
  *   draining   no new starts; workers hand their invocations back
  *   closing    no connections; what was promised has become durable
- *   closed     the loop has nothing left and returns
+ *   closed     the loop returns; the journal and the store are closed after it
  */
 #include "app/serve.h"
 
@@ -187,6 +187,8 @@ static void advance_stop(struct daemon *daemon, int64_t now_ms)
     if (daemon->stage == STAGE_CLOSING && !daemon->server) {
         daemon->stage = STAGE_CLOSED;
         close_handles(daemon);
+        /* The store's handle is still open, and must be: the journal's close folds. */
+        uv_stop(&daemon->loop);
     }
 }
 
