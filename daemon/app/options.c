@@ -23,7 +23,7 @@ struct row {
 };
 
 static const struct row rows[] = {
-#define X(field, kind, name, env, value, def, help)                                        \
+#define X(field, kind, name, env, value, def, help) \
     {KIND_##kind, name, env, value, def, help, offsetof(struct dd_options, field)},
     DD_OPTIONS(X)
 #undef X
@@ -104,17 +104,19 @@ static int set(struct dd_options *options, const struct row *row, const char *te
 
 static void print_help(void)
 {
-    printf("durabled %s: durable execution over a local socket\n\n"
-           "usage: durabled serve [OPTION...]   serve workers and clients on a socket\n"
-           "       durabled check [--data DIR]  verify a whole store; the daemon must be stopped\n"
-           "       durabled --help | --version\n\n"
-           "Every option may also be given by the environment variable beside it.\n\n",
-           DD_VERSION);
+    printf(
+        "durabled %s: durable execution over a local socket\n\n"
+        "usage: durabled serve [OPTION...]   serve workers and clients on a socket\n"
+        "       durabled check [--data DIR]  verify a whole store; the daemon must be stopped\n"
+        "       durabled --help | --version\n\n"
+        "Every option may also be given by the environment variable beside it.\n\n",
+        DD_VERSION);
     for (size_t i = 0; i < DD_COUNT(rows); i++)
         printf("  --%s %s  [%s]\n      %s%s%s%s\n", rows[i].name, rows[i].value, rows[i].env,
                rows[i].help, rows[i].def[0] ? " (default: " : "", rows[i].def,
                rows[i].def[0] ? ")" : "");
-    printf("\nSignals: SIGTERM and SIGINT end it in order; SIGKILL loses nothing acknowledged.\n");
+    printf(
+        "\nSignals: SIGTERM and SIGINT end it in order; SIGKILL loses nothing acknowledged.\n");
 }
 
 static int from_environment(struct dd_options *options, struct dd_error *error)
@@ -122,9 +124,10 @@ static int from_environment(struct dd_options *options, struct dd_error *error)
     for (size_t i = 0; i < DD_COUNT(rows); i++) {
         const char *text = getenv(rows[i].env);
         bool given = text && *text;
-        int rc = set(options, &rows[i], given ? text : rows[i].kind == KIND_TEXT || rows[i].def[0]
-                                                           ? rows[i].def
-                                                           : "0",
+        int rc = set(options, &rows[i],
+                     given                                         ? text
+                     : rows[i].kind == KIND_TEXT || rows[i].def[0] ? rows[i].def
+                                                                   : "0",
                      given ? rows[i].env : rows[i].name, error);
 
         if (rc)
@@ -169,7 +172,8 @@ static int from_command_line(struct dd_options *options, int argc, char **argv,
             return rc;
     }
     if (optind >= argc)
-        return dd_fail(error, DD_USAGE, "which command? `durabled serve`, or see durabled --help");
+        return dd_fail(error, DD_USAGE,
+                       "which command? `durabled serve`, or see durabled --help");
     options->command = argv[optind];
     if (strcmp(options->command, "serve") != 0 && strcmp(options->command, "check") != 0)
         return dd_fail(error, DD_USAGE, "unknown command '%s'; see durabled --help",
@@ -215,7 +219,8 @@ static void derive(struct dd_options *options)
 static int validate(const struct dd_options *options, struct dd_error *error)
 {
     if (options->execution_timeout < 1 || options->execution_timeout > DD_SECONDS_MAX)
-        return dd_fail(error, DD_USAGE, "--execution-timeout: between 1 and %d", DD_SECONDS_MAX);
+        return dd_fail(error, DD_USAGE, "--execution-timeout: between 1 and %d",
+                       DD_SECONDS_MAX);
     if (options->retention_days < 1 || options->retention_days > DD_RETENTION_DAYS_MAX)
         return dd_fail(error, DD_USAGE, "--retention-days: between 1 and %d",
                        DD_RETENTION_DAYS_MAX);

@@ -8,34 +8,33 @@
 #include "base/error.h"
 
 /* X(field, kind, "name", "ENVIRONMENT", "VALUE", "default", "help") */
-#define DD_OPTIONS(X)                                                                      \
-    X(data, TEXT, "data", "DURABLED_DATA", "DIR", "",                                      \
-      "where executions are kept (default: $STATE_DIRECTORY, else "                        \
-      "$XDG_STATE_HOME/durabled, else ~/.local/state/durabled)")                           \
-    X(socket, TEXT, "socket", "DURABLED_SOCKET", "PATH", "",                               \
-      "where clients connect (default: $XDG_RUNTIME_DIR/durabled.sock, else "              \
-      "/run/durabled/durabled.sock)")                                                      \
-    X(group, TEXT, "group", "DURABLED_GROUP", "NAME", "",                                  \
-      "a group that may connect too (socket mode 0660)")                                   \
-    X(log_level, TEXT, "log-level", "DURABLED_LOG_LEVEL", "LEVEL", "INFO",                 \
-      "DEBUG, INFO, WARN or ERROR")                                                        \
-    X(log_format, TEXT, "log-format", "DURABLED_LOG_FORMAT", "FORMAT", "auto",             \
-      "json, text, or auto: text on a terminal")                                           \
-    X(map_size, SIZE, "map-size", "DURABLED_MAP_SIZE", "BYTES", "64G",                     \
-      "most the store may grow to; address space, not memory")                             \
-    X(execution_timeout, NUMBER, "execution-timeout", "DURABLED_EXECUTION_TIMEOUT",        \
-      "SECONDS", "31622400", "ExecutionTimeout of executions whose function declares none") \
-    X(retention_days, NUMBER, "retention-days", "DURABLED_RETENTION_DAYS", "DAYS", "14",   \
-      "how long closed executions are kept, unless the function says so")                  \
-    X(invocation_retries, NUMBER, "invocation-retries", "DURABLED_INVOCATION_RETRIES",     \
-      "N", "0",                                                                            \
-      "failed invocations in a row that fail an execution; 0: retry until its "            \
-      "ExecutionTimeout")                                                                  \
-    X(stop_timeout, NUMBER, "stop-timeout", "DURABLED_STOP_TIMEOUT", "SECONDS", "5",       \
-      "how long an orderly stop waits for workers to hand back their invocations")         \
-    X(region, TEXT, "region", "DURABLED_REGION", "NAME", "us-east-1", "region in ARNs")    \
-    X(account, TEXT, "account", "DURABLED_ACCOUNT", "DIGITS", "000000000000",              \
-      "account in ARNs")
+#define DD_OPTIONS(X)                                                                          \
+    X(data, TEXT, "data", "DURABLED_DATA", "DIR", "",                                          \
+      "where executions are kept (default: $STATE_DIRECTORY, else "                            \
+      "$XDG_STATE_HOME/durabled, else ~/.local/state/durabled)")                               \
+    X(socket, TEXT, "socket", "DURABLED_SOCKET", "PATH", "",                                   \
+      "where clients connect (default: $XDG_RUNTIME_DIR/durabled.sock, else "                  \
+      "/run/durabled/durabled.sock)")                                                          \
+    X(group, TEXT, "group", "DURABLED_GROUP", "NAME", "",                                      \
+      "a group that may connect too (socket mode 0660)")                                       \
+    X(log_level, TEXT, "log-level", "DURABLED_LOG_LEVEL", "LEVEL", "INFO",                     \
+      "DEBUG, INFO, WARN or ERROR")                                                            \
+    X(log_format, TEXT, "log-format", "DURABLED_LOG_FORMAT", "FORMAT", "auto",                 \
+      "json, text, or auto: text on a terminal")                                               \
+    X(map_size, SIZE, "map-size", "DURABLED_MAP_SIZE", "BYTES", "64G",                         \
+      "most the store may grow to; address space, not memory")                                 \
+    X(execution_timeout, NUMBER, "execution-timeout", "DURABLED_EXECUTION_TIMEOUT", "SECONDS", \
+      "31622400", "ExecutionTimeout of executions whose function declares none")               \
+    X(retention_days, NUMBER, "retention-days", "DURABLED_RETENTION_DAYS", "DAYS", "14",       \
+      "how long closed executions are kept, unless the function says so")                      \
+    X(invocation_retries, NUMBER, "invocation-retries", "DURABLED_INVOCATION_RETRIES", "N",    \
+      "0",                                                                                     \
+      "failed invocations in a row that fail an execution; 0: retry until its "                \
+      "ExecutionTimeout")                                                                      \
+    X(stop_timeout, NUMBER, "stop-timeout", "DURABLED_STOP_TIMEOUT", "SECONDS", "5",           \
+      "how long an orderly stop waits for workers to hand back their invocations")             \
+    X(region, TEXT, "region", "DURABLED_REGION", "NAME", "us-east-1", "region in ARNs")        \
+    X(account, TEXT, "account", "DURABLED_ACCOUNT", "DIGITS", "000000000000", "account in ARNs")
 
 struct dd_options {
     const char *command; /* "serve" or "check" */

@@ -178,9 +178,9 @@ static void advance_stop(struct daemon *daemon, int64_t now_ms)
          dd_engine_failed(daemon->engine)) &&
         dd_engine_quiet(daemon->engine)) {
         daemon->stage = STAGE_CLOSING;
-        dd_log(&daemon->log, STOPPED,
-               DD_LOG_NUMBER("open_invocations",
-                             (int64_t)dd_engine_invocations(daemon->engine)));
+        dd_log(
+            &daemon->log, STOPPED,
+            DD_LOG_NUMBER("open_invocations", (int64_t)dd_engine_invocations(daemon->engine)));
         dd_server_close(daemon->server, on_server_closed, daemon);
         dd_engine_disconnect_all(daemon->engine, now_ms);
     }
@@ -262,8 +262,7 @@ static int open_log(struct daemon *daemon, const struct dd_options *options,
 static int open_journal(struct daemon *daemon, const struct dd_options *options,
                         struct dd_error *error)
 {
-    struct dd_store_lmdb_options store = {.dir = options->data,
-                                          .map_bytes = options->map_size};
+    struct dd_store_lmdb_options store = {.dir = options->data, .map_bytes = options->map_size};
     struct dd_journal_config journal = {
         .on_durable = on_durable,
         .user = daemon,
@@ -347,8 +346,8 @@ int dd_serve(const struct dd_options *options, struct dd_error *error)
         open_handles(daemon);
         dd_log(&daemon->log, READY, DD_LOG_TEXT("socket", dd_span_cstr(options->socket)),
                DD_LOG_TEXT("data", dd_span_cstr(options->data)),
-               DD_LOG_TEXT("version", dd_span_cstr(DD_VERSION)),
-               DD_LOG_NUMBER("pid", getpid()), DD_LOG_NUMBER("ms", dd_clock_ms() - began_ms));
+               DD_LOG_TEXT("version", dd_span_cstr(DD_VERSION)), DD_LOG_NUMBER("pid", getpid()),
+               DD_LOG_NUMBER("ms", dd_clock_ms() - began_ms));
         dd_notify("READY=1");
         uv_run(&daemon->loop, UV_RUN_DEFAULT);
         rc = daemon->status;

@@ -31,5 +31,5 @@ void dd_frame_init(struct dd_frame *frame);
  * when all was consumed and the message goes on; DD_FRAME_COMPLETE at its end
  * (ready for the next); DD_PROTOCOL for bytes that are no message or exceed
  * DD_FRAME_MAX, DD_FRAME_DEPTH_MAX or DD_FRAME_ITEMS_MAX: the stream is lost. */
-int dd_frame_feed(struct dd_frame *frame, struct dd_span bytes, size_t *out_consumed)
-    DD_MUST_CHECK;
+int dd_frame_feed(struct dd_frame *frame, struct dd_span bytes,
+                  size_t *out_consumed) DD_MUST_CHECK;

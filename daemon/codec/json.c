@@ -62,17 +62,18 @@ static struct dd_error_object *take_error(const json_t *object)
 static void take_details(const json_t *object, struct dd_operation *operation)
 {
     static const char *const names[] = {
-        [DD_TYPE_EXECUTION] = "ExecutionDetails", [DD_TYPE_CONTEXT] = "ContextDetails",
-        [DD_TYPE_STEP] = "StepDetails",           [DD_TYPE_WAIT] = "WaitDetails",
-        [DD_TYPE_CALLBACK] = "CallbackDetails",   [DD_TYPE_CHAINED_INVOKE] =
-                                                      "ChainedInvokeDetails",
+        [DD_TYPE_EXECUTION] = "ExecutionDetails",
+        [DD_TYPE_CONTEXT] = "ContextDetails",
+        [DD_TYPE_STEP] = "StepDetails",
+        [DD_TYPE_WAIT] = "WaitDetails",
+        [DD_TYPE_CALLBACK] = "CallbackDetails",
+        [DD_TYPE_CHAINED_INVOKE] = "ChainedInvokeDetails",
     };
     const json_t *details = json_object_get(object, names[operation->type]);
 
     if (!json_is_object(details))
         return;
-    (void)take_text(details,
-                    operation->type == DD_TYPE_EXECUTION ? "InputPayload" : "Result",
+    (void)take_text(details, operation->type == DD_TYPE_EXECUTION ? "InputPayload" : "Result",
                     &operation->result);
     (void)take_text(details, "CallbackId", &operation->callback_id);
     operation->error = take_error(json_object_get(details, "Error"));
@@ -100,8 +101,9 @@ static int take_operation(const json_t *object, struct dd_operation *operation,
     dd_text_unref(type);
     dd_text_unref(status);
     if (!good || !operation->type || !operation->status)
-        return dd_fail(error, DD_INVALID_PARAMETER,
-                       "event: InitialExecutionState.Operations has an entry that is no operation");
+        return dd_fail(
+            error, DD_INVALID_PARAMETER,
+            "event: InitialExecutionState.Operations has an entry that is no operation");
     operation->start_ms = take_ms(object, "StartTimestamp");
     operation->end_ms = take_ms(object, "EndTimestamp");
     take_details(object, operation);
@@ -130,8 +132,7 @@ int dd_json_parse_event(struct dd_span json, struct dd_event *out_event, struct 
     int rc;
 
     *out_event = (struct dd_event){0};
-    if (!json_is_object(root) ||
-        take_text(root, "DurableExecutionArn", &out_event->arn) <= 0 ||
+    if (!json_is_object(root) || take_text(root, "DurableExecutionArn", &out_event->arn) <= 0 ||
         take_text(root, "CheckpointToken", &out_event->token) <= 0)
         rc = dd_fail(error, DD_INVALID_PARAMETER,
                      "event: no DurableExecutionArn and CheckpointToken; the function was not "

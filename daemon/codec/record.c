@@ -11,27 +11,27 @@
 /* --- members of a fact ------------------------------------------------------------ */
 
 /* X(key, member, kind) in the order of keys. Kinds: TEXT, INT, UINT, BOOL, ERROR */
-#define MEMBERS(X)                                                                         \
-    X(3, id, TEXT)                                                                         \
-    X(4, parent_id, TEXT)                                                                  \
-    X(5, name, TEXT)                                                                       \
-    X(6, sub_type, TEXT)                                                                   \
-    X(7, payload, TEXT)                                                                    \
-    X(8, error, ERROR)                                                                     \
-    X(9, function, TEXT)                                                                   \
-    X(10, request_id, TEXT)                                                                \
-    X(11, worker, TEXT)                                                                    \
-    X(12, client_token, TEXT)                                                              \
-    X(13, start_ms, INT)                                                                   \
-    X(14, due_ms, INT)                                                                     \
-    X(15, delay_s, INT)                                                                    \
-    X(16, execution_timeout_s, INT)                                                        \
-    X(17, retention_s, INT)                                                                \
-    X(18, attempt, UINT)                                                                   \
-    X(19, invocation, UINT)                                                                \
-    X(20, token_seq, UINT)                                                                 \
-    X(21, replay_children, BOOL)                                                           \
-    X(22, event_id, UINT)                                                                  \
+#define MEMBERS(X)                  \
+    X(3, id, TEXT)                  \
+    X(4, parent_id, TEXT)           \
+    X(5, name, TEXT)                \
+    X(6, sub_type, TEXT)            \
+    X(7, payload, TEXT)             \
+    X(8, error, ERROR)              \
+    X(9, function, TEXT)            \
+    X(10, request_id, TEXT)         \
+    X(11, worker, TEXT)             \
+    X(12, client_token, TEXT)       \
+    X(13, start_ms, INT)            \
+    X(14, due_ms, INT)              \
+    X(15, delay_s, INT)             \
+    X(16, execution_timeout_s, INT) \
+    X(17, retention_s, INT)         \
+    X(18, attempt, UINT)            \
+    X(19, invocation, UINT)         \
+    X(20, token_seq, UINT)          \
+    X(21, replay_children, BOOL)    \
+    X(22, event_id, UINT)           \
     X(23, type, ENUM)
 
 enum { KEY_KIND = 1, KEY_TIME = 2 };
@@ -77,10 +77,10 @@ static void pack_fact(msgpack_packer *packer, const struct dd_fact *fact)
     msgpack_pack_int(packer, (int)fact->kind);
     msgpack_pack_int(packer, KEY_TIME);
     msgpack_pack_int64(packer, fact->time_ms);
-#define X(key, member, kind)                                                               \
-    if (GIVEN_##kind(fact->member)) {                                                      \
-        msgpack_pack_int(packer, key);                                                     \
-        PACK_##kind(packer, fact->member);                                                 \
+#define X(key, member, kind)               \
+    if (GIVEN_##kind(fact->member)) {      \
+        msgpack_pack_int(packer, key);     \
+        PACK_##kind(packer, fact->member); \
     }
     MEMBERS(X)
 #undef X
@@ -164,7 +164,8 @@ static bool take_type(const msgpack_object *object, enum dd_operation_type *out)
 {
     uint32_t value;
 
-    if (!take_uint(object, &value) || *dd_operation_type_name((enum dd_operation_type)value) == 0)
+    if (!take_uint(object, &value) ||
+        *dd_operation_type_name((enum dd_operation_type)value) == 0)
         return false;
     *out = (enum dd_operation_type)value;
     return true;
@@ -207,9 +208,9 @@ static int take_member(const msgpack_object_kv *pair, struct dd_fact *fact,
     case KEY_TIME:
         good = take_int(&pair->val, &fact->time_ms);
         break;
-#define X(number, member, kind)                                                            \
-    case number:                                                                           \
-        good = TAKE_##kind(&pair->val, &fact->member);                                     \
+#define X(number, member, kind)                        \
+    case number:                                       \
+        good = TAKE_##kind(&pair->val, &fact->member); \
         break;
         MEMBERS(X)
 #undef X
@@ -307,7 +308,8 @@ static int take_head(const msgpack_object *object, struct dd_head *head, struct 
     return corrupt(error, "the head has the wrong shape");
 }
 
-/* --- version and checksum ------------------------------------------------------------------ */
+/* --- version and checksum ------------------------------------------------------------------
+ */
 
 static uint64_t checksum_of(uint8_t version, const char *body, size_t len)
 {
@@ -349,7 +351,8 @@ static int open_body(struct dd_span bytes, msgpack_zone **out_zone, msgpack_obje
         return corrupt(error, "too short");
     for (int i = 0; i < 8; i++)
         checksum = checksum << 8 | (uint8_t)bytes.data[1 + i];
-    if (checksum != checksum_of((uint8_t)bytes.data[0], bytes.data + PREFIX, bytes.len - PREFIX))
+    if (checksum !=
+        checksum_of((uint8_t)bytes.data[0], bytes.data + PREFIX, bytes.len - PREFIX))
         return corrupt(error, "the checksum is wrong");
     if ((uint8_t)bytes.data[0] > VERSION)
         return newer(error);
@@ -366,7 +369,8 @@ static int open_body(struct dd_span bytes, msgpack_zone **out_zone, msgpack_obje
     return 0;
 }
 
-/* --- public ---------------------------------------------------------------------------------- */
+/* --- public ----------------------------------------------------------------------------------
+ */
 
 void dd_head_encode(const struct dd_head *head, struct dd_buf *out)
 {
@@ -391,8 +395,8 @@ int dd_head_decode(struct dd_span bytes, struct dd_head *out_head, struct dd_err
     return rc;
 }
 
-void dd_record_encode(uint32_t number, const struct dd_head *head,
-                      const struct dd_facts *facts, struct dd_buf *out)
+void dd_record_encode(uint32_t number, const struct dd_head *head, const struct dd_facts *facts,
+                      struct dd_buf *out)
 {
     size_t at = begin(out);
     msgpack_packer packer;

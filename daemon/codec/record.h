@@ -17,8 +17,8 @@ struct dd_record_header {
 };
 
 /* Appends the record to `out`, which may fail (see buf.h). */
-void dd_record_encode(uint32_t number, const struct dd_head *head,
-                      const struct dd_facts *facts, struct dd_buf *out);
+void dd_record_encode(uint32_t number, const struct dd_head *head, const struct dd_facts *facts,
+                      struct dd_buf *out);
 
 /* Reads the header alone. DD_STORE_CORRUPT, or DD_STORE_VERSION when a newer
  * release wrote it; nothing is given then. `error` may be NULL. */
@@ -31,5 +31,5 @@ int dd_record_decode(struct dd_span record, struct dd_record_header *out_header,
 
 /* The same for a head alone. */
 void dd_head_encode(const struct dd_head *head, struct dd_buf *out);
-int dd_head_decode(struct dd_span bytes, struct dd_head *out_head, struct dd_error *error)
-    DD_MUST_CHECK;
+int dd_head_decode(struct dd_span bytes, struct dd_head *out_head,
+                   struct dd_error *error) DD_MUST_CHECK;

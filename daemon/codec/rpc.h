@@ -25,8 +25,8 @@ struct dd_rpc {
 
 /* Parses one whole message that the scanner has passed; `message` must outlive
  * `*out_rpc`. DD_PROTOCOL when it is none of the two. */
-int dd_rpc_parse(struct dd_span message, struct dd_rpc *out_rpc, struct dd_error *error)
-    DD_MUST_CHECK;
+int dd_rpc_parse(struct dd_span message, struct dd_rpc *out_rpc,
+                 struct dd_error *error) DD_MUST_CHECK;
 void dd_rpc_deinit(struct dd_rpc *rpc);
 
 /* Appends an answer; `result` is an encoded value. */
@@ -47,8 +47,7 @@ int dd_params_text(struct dd_params *params, const char *name, enum dd_presence 
 
 /* An integer between `min` and `max`. */
 int dd_params_int(struct dd_params *params, const char *name, enum dd_presence presence,
-                  int64_t min, int64_t max, int64_t *out, struct dd_error *error)
-    DD_MUST_CHECK;
+                  int64_t min, int64_t max, int64_t *out, struct dd_error *error) DD_MUST_CHECK;
 /* A finite number. */
 int dd_params_float(struct dd_params *params, const char *name, enum dd_presence presence,
                     double *out, struct dd_error *error) DD_MUST_CHECK;
@@ -57,8 +56,7 @@ int dd_params_bool(struct dd_params *params, const char *name, bool *out,
 
 /* A nested map; `*out_given` false when absent. */
 int dd_params_map(struct dd_params *params, const char *name, enum dd_presence presence,
-                  struct dd_params *out, bool *out_given, struct dd_error *error)
-    DD_MUST_CHECK;
+                  struct dd_params *out, bool *out_given, struct dd_error *error) DD_MUST_CHECK;
 
 /* An array: its length, and its elements by the functions below. */
 struct dd_array {
@@ -66,8 +64,7 @@ struct dd_array {
     size_t len;
 };
 int dd_params_array(struct dd_params *params, const char *name, enum dd_presence presence,
-                    size_t len_max, struct dd_array *out, struct dd_error *error)
-    DD_MUST_CHECK;
+                    size_t len_max, struct dd_array *out, struct dd_error *error) DD_MUST_CHECK;
 bool dd_array_text(const struct dd_array *array, size_t at, struct dd_span *out);
 bool dd_array_int(const struct dd_array *array, size_t at, int64_t min, int64_t max,
                   int64_t *out);

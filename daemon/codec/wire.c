@@ -122,8 +122,8 @@ static int read_retry(struct dd_params *params, struct dd_retry *out, struct dd_
     static const char *const jitters[] = {"NONE", "FULL", "HALF", NULL};
     int backoff = 0, jitter = 0;
     int64_t max_attempts;
-    int rc = dd_params_int(params, "max_attempts", DD_REQUIRED, 1, UINT32_MAX, &max_attempts,
-                           error);
+    int rc =
+        dd_params_int(params, "max_attempts", DD_REQUIRED, 1, UINT32_MAX, &max_attempts, error);
 
     if (rc == 0)
         rc = read_word(params, "backoff", DD_REQUIRED, backoffs, &backoff, error);
@@ -148,8 +148,8 @@ static int read_retry(struct dd_params *params, struct dd_retry *out, struct dd_
 
 static int read_strategy(struct dd_params *params, struct dd_call *out, struct dd_error *error)
 {
-    static const char *const semantics[] = {"AT_LEAST_ONCE_PER_RETRY",
-                                            "AT_MOST_ONCE_PER_RETRY", NULL};
+    static const char *const semantics[] = {"AT_LEAST_ONCE_PER_RETRY", "AT_MOST_ONCE_PER_RETRY",
+                                            NULL};
     struct dd_params retry;
     bool given, ask = false;
     int word = 0;
@@ -352,7 +352,8 @@ static void pack_error_member(msgpack_packer *packer, const char *name,
 }
 
 /* Exactly one details object, matching the type (service-api 3.3). */
-static void pack_details(msgpack_packer *packer, const struct dd_operation *operation, bool data)
+static void pack_details(msgpack_packer *packer, const struct dd_operation *operation,
+                         bool data)
 {
     const struct dd_text *result = data ? operation->result : NULL;
     const struct dd_error_object *error = data ? operation->error : NULL;
@@ -420,7 +421,8 @@ void dd_wire_pack_operation(msgpack_packer *packer, const struct dd_operation *o
     pack_details(packer, operation, data);
 }
 
-/* --- writing: events ------------------------------------------------------------------------ */
+/* --- writing: events ------------------------------------------------------------------------
+ */
 
 static void pack_int_member(msgpack_packer *packer, const char *name, int64_t value)
 {
@@ -525,7 +527,8 @@ void dd_wire_pack_event(msgpack_packer *packer, const struct dd_fact *fact, bool
     pack_event_details(packer, fact, data);
 }
 
-/* --- writing: answers ------------------------------------------------------------------------- */
+/* --- writing: answers
+ * ------------------------------------------------------------------------- */
 
 void dd_wire_write_empty(struct dd_buf *out)
 {
@@ -584,8 +587,8 @@ static void pack_results(msgpack_packer *packer, const struct dd_answer *answer)
     for (size_t i = 0; i < answer->results_len; i++) {
         const struct dd_result *result = &answer->results[i];
 
-        msgpack_pack_map(packer, 2 + (size_t)(result->payload != NULL) +
-                                     (result->failure != NULL));
+        msgpack_pack_map(packer,
+                         2 + (size_t)(result->payload != NULL) + (result->failure != NULL));
         pack_int_member(packer, "operation", result->operation);
         dd_pack_cstr(packer, "status");
         dd_pack_cstr(packer, dd_operation_status_name(result->status));

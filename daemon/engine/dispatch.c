@@ -56,7 +56,8 @@ const struct dd_invocation *dd_invocation_of(const struct dd_engine *engine,
 }
 
 static struct dd_invocation *invocation_new(struct dd_engine *engine, struct dd_uuid execution,
-                                            struct dd_text *request_id, struct dd_text *function)
+                                            struct dd_text *request_id,
+                                            struct dd_text *function)
 {
     struct dd_invocation *invocation = dd_alloc(sizeof *invocation);
 
@@ -190,8 +191,7 @@ static bool visit_running(void *user, const struct dd_head *head)
 
     if (recovery->len == recovery->cap) {
         recovery->cap = recovery->cap ? 2 * recovery->cap : 64;
-        recovery->ids =
-            dd_realloc_array(recovery->ids, recovery->cap, sizeof *recovery->ids);
+        recovery->ids = dd_realloc_array(recovery->ids, recovery->cap, sizeof *recovery->ids);
     }
     recovery->ids[recovery->len++] = head->id;
     return true;
@@ -285,7 +285,8 @@ int64_t dd_dispatch_next_due(const struct dd_engine *engine)
     return next;
 }
 
-/* --- workers ------------------------------------------------------------------------------- */
+/* --- workers -------------------------------------------------------------------------------
+ */
 
 static void worker_free(struct dd_worker *worker)
 {
@@ -382,7 +383,8 @@ void dd_worker_lost(struct dd_worker *worker)
     worker_free(worker);
 }
 
-void dd_worker_release(struct dd_engine *engine, struct dd_peer *peer, struct dd_span request_id)
+void dd_worker_release(struct dd_engine *engine, struct dd_peer *peer,
+                       struct dd_span request_id)
 {
     static const struct dd_outcome released = {.kind = DD_OUTCOME_RELEASED};
     struct dd_invocation *invocation = dd_invocation_find(engine, request_id);
@@ -406,7 +408,8 @@ void dd_worker_unclaim(struct dd_engine *engine, struct dd_peer *peer)
     }
 }
 
-/* --- dispatching ----------------------------------------------------------------------------- */
+/* --- dispatching -----------------------------------------------------------------------------
+ */
 
 struct skip {
     struct dd_engine *engine;

@@ -135,8 +135,8 @@ bool dd_arn_execution_id(struct dd_span arn, struct dd_uuid *out_id)
     if (arn.len <= DD_UUID_TEXT_LEN || arn.len > DD_ARN_MAX ||
         arn.data[arn.len - DD_UUID_TEXT_LEN - 1] != '/')
         return false;
-    return dd_uuid_parse(
-        dd_span_make(arn.data + arn.len - DD_UUID_TEXT_LEN, DD_UUID_TEXT_LEN), out_id);
+    return dd_uuid_parse(dd_span_make(arn.data + arn.len - DD_UUID_TEXT_LEN, DD_UUID_TEXT_LEN),
+                         out_id);
 }
 
 struct newest {
@@ -296,7 +296,8 @@ static void tell_room(struct dd_engine *engine)
     if (full)
         dd_log(engine->config.log, STORE_FULL, DD_LOG_TEXT("error", dd_span_cstr(error.text)));
     else
-        dd_log(engine->config.log, STORE_ROOM, DD_LOG_TEXT("data", dd_span_cstr(engine->config.data)));
+        dd_log(engine->config.log, STORE_ROOM,
+               DD_LOG_TEXT("data", dd_span_cstr(engine->config.data)));
 }
 
 void dd_engine_turn(struct dd_engine *engine, int64_t now_ms)

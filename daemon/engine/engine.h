@@ -22,7 +22,7 @@ struct dd_engine_config {
     struct dd_service_config service; /* the secret comes from the journal */
     struct dd_journal *journal;       /* borrowed; its on_durable calls dd_engine_durable */
     struct dd_ports ports;
-    struct dd_log *log; /* borrowed; the level may be changed by a call */
+    struct dd_log *log;  /* borrowed; the level may be changed by a call */
     const char *version; /* what the daemon says of itself; borrowed */
     const char *socket;
     const char *data;

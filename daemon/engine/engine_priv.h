@@ -93,7 +93,7 @@ struct dd_peer {
     struct dd_frame scanner;
     struct dd_buf in;  /* the message being received */
     struct dd_buf out; /* answers of this turn */
-    int64_t level; /* 0 before hello */
+    int64_t level;     /* 0 before hello */
     bool paused;
     struct dd_worker *worker;
     struct dd_list pending;  /* of dd_pending: parked calls */
@@ -111,8 +111,8 @@ struct dd_pending {
     struct dd_list of_peer;
     struct dd_list parked; /* where it is parked: a worker's slots, a watch */
     struct dd_list timed;
-    uint64_t message; /* the RPC's id */
-    int method;       /* row of the method table */
+    uint64_t message;     /* the RPC's id */
+    int method;           /* row of the method table */
     struct dd_buf result; /* the encoded result, when it has to wait for the gate */
     /* execution.wait and execution.logs: asked again when the execution changes */
     struct dd_uuid execution;
@@ -222,7 +222,7 @@ struct dd_attached {
     struct dd_text *arn;
     struct dd_text *request_id;
     char key[33];
-    struct dd_list joins;           /* of dd_join */
+    struct dd_list joins;            /* of dd_join */
     struct dd_backend_call *backend; /* the checkpoint or load in flight */
     int64_t due_ms;                  /* as last pushed on the heap; 0: none */
 };
@@ -253,7 +253,8 @@ void dd_sessions_disconnect(struct dd_peer *peer);
 void dd_sessions_due(struct dd_engine *engine);
 int64_t dd_sessions_next_due(struct dd_engine *engine);
 
-/* --- watch.c: who waits for an execution ---------------------------------------------------- */
+/* --- watch.c: who waits for an execution ----------------------------------------------------
+ */
 
 struct dd_watch {
     struct dd_uuid id;

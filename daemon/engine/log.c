@@ -85,7 +85,8 @@ static void append_escaped(struct dd_buf *buf, struct dd_span text)
 static void append_json(struct dd_buf *buf, const struct event *event, const char *time,
                         const struct dd_log_field *fields, size_t fields_len)
 {
-    dd_buf_printf(buf, "{\"timestamp\":\"%s\",\"level\":\"%s\",\"code\":\"%s\",\"message\":\"%s\"",
+    dd_buf_printf(buf,
+                  "{\"timestamp\":\"%s\",\"level\":\"%s\",\"code\":\"%s\",\"message\":\"%s\"",
                   time, level_names[event->level], event->code, event->message);
     for (size_t i = 0; i < fields_len; i++) {
         dd_buf_printf(buf, ",\"%s\":", fields[i].key);

@@ -15,74 +15,69 @@
 enum dd_level { DD_LEVEL_DEBUG, DD_LEVEL_INFO, DD_LEVEL_WARN, DD_LEVEL_ERROR };
 
 /* X(symbol, level, message, what it means, what to do) */
-#define DD_LOG_TABLE(X)                                                                   \
-    X(READY, INFO, "ready", "The socket answers; the store is open.", "Nothing.")         \
-    X(STOPPING, INFO, "stopping", "A signal asked the daemon to end in order.",           \
-      "Nothing.")                                                                         \
-    X(STOPPED, INFO, "stopped",                                                           \
-      "Everything acknowledged is durable; `open_invocations` were in flight and are "    \
-      "given out again after the next start.",                                            \
-      "Nothing.")                                                                         \
-    X(START_FAILED, ERROR, "cannot start", "The daemon ended before it served.",          \
-      "Do what `error` says.")                                                            \
-    X(STORE_FAILED, ERROR, "the store failed; nothing more is acknowledged",              \
-      "A commit or sync failed. What was acknowledged before is safe; the daemon ends.",  \
-      "Check the disk, run `durabled check`, start again.")                               \
-    X(STORE_FULL, WARN, "the store is nearly full; new executions are refused",           \
-      "Map or disk are above the high mark. Running executions go on.",                   \
-      "Free space, or give --map-size more; starts resume by themselves.")                \
-    X(STORE_ROOM, INFO, "the store has room again", "New executions are taken again.",    \
-      "Nothing.")                                                                         \
-    X(EXECUTION_CORRUPT, ERROR, "execution refused: its records are damaged",             \
-      "A checksum, a gap or a count was wrong when the execution was loaded. It is "      \
-      "not continued; the others are not concerned.",                                     \
-      "Run `durabled check`; restore the data directory from a copy.")                    \
-    X(EXECUTION_STARTED, DEBUG, "execution started", "A start was made durable.",         \
-      "Nothing.")                                                                         \
-    X(EXECUTION_CLOSED, INFO, "execution closed",                                         \
-      "It SUCCEEDED, FAILED, TIMED_OUT or was STOPPED; `status` says which.",             \
-      "If it failed: `durablectl show EXECUTION`.")                                       \
-    X(EXECUTION_DELETED, DEBUG, "execution deleted", "Its retention passed.", "Nothing.") \
-    X(INVOCATION_STARTED, DEBUG, "invocation started", "Given to a worker.", "Nothing.")  \
-    X(INVOCATION_ENDED, INFO, "invocation ended",                                         \
-      "One line per invocation: how long it ran and how it ended.", "Nothing.")           \
-    X(INVOCATION_FAILED, WARN, "invocation failed",                                       \
-      "The function raised, its process died, or its Timeout passed. It is retried "      \
-      "at `retry_at`; operations are untouched.",                                         \
-      "Look at `error_type`; the worker's own log has the cause.")                        \
-    X(INVOCATION_HELD, WARN, "invocation held",                                           \
-      "Its connection is lost but its process lives, so its user code may still run. "    \
-      "The execution is given to nobody until the process ends or reports.",              \
-      "Nothing, or end process `pid` if it hangs.")                                       \
-    X(INVOCATION_RELEASED, INFO, "invocation released",                                   \
-      "Handed back or lost with a former daemon; given out again, uncounted.",            \
-      "Nothing.")                                                                         \
-    X(WORKER_REGISTERED, INFO, "worker registered", "A process serves functions.",        \
-      "Nothing.")                                                                         \
-    X(WORKER_DRAINING, INFO, "worker draining", "It takes no more invocations.",          \
-      "Nothing.")                                                                         \
-    X(WORKER_LOST, WARN, "worker lost",                                                   \
-      "Its connection closed with invocations in flight; each counts as failed with "     \
-      "Runtime.ExitError once the process has ended.",                                    \
-      "Start the worker again; see why it ended.")                                        \
-    X(WORKER_LEFT, INFO, "worker left", "Its connection closed, nothing was in flight.",  \
-      "Nothing.")                                                                         \
-    X(CALL_REFUSED, DEBUG, "call refused", "A call was answered with an error.",          \
-      "The client shows the error; `field` names what is wrong.")                         \
-    X(CONNECTION_REFUSED, WARN, "connection closed: unframeable bytes",                   \
-      "A peer sent what is no message, or one over the limits.",                          \
-      "Check that process `pid` speaks this protocol.")                                   \
-    X(CONNECTIONS_FULL, WARN, "connection refused: too many",                             \
-      "The limit of connections is reached.", "Close unused clients.")                    \
-    X(DETERMINISM, WARN, "the code changed under a running execution",                    \
-      "An operation differs from the one recorded at its place.",                         \
-      "Deploy the former code for this execution, or stop it and start it anew.")         \
-    X(SESSION_LOST, DEBUG, "session lost", "Its connection closed before its end.",       \
-      "Nothing; see the worker's line.")                                                  \
-    X(PEER_SLOW, DEBUG, "peer reads slowly", "Its backlog is full; its calls wait.",      \
-      "Nothing.")                                                                         \
-    X(CLOCK_STEPPED, WARN, "the clock was stepped",                                       \
-      "Wall-clock time jumped; a step back delays timers, a step forward fires them.",    \
+#define DD_LOG_TABLE(X)                                                                        \
+    X(READY, INFO, "ready", "The socket answers; the store is open.", "Nothing.")              \
+    X(STOPPING, INFO, "stopping", "A signal asked the daemon to end in order.", "Nothing.")    \
+    X(STOPPED, INFO, "stopped",                                                                \
+      "Everything acknowledged is durable; `open_invocations` were in flight and are "         \
+      "given out again after the next start.",                                                 \
+      "Nothing.")                                                                              \
+    X(START_FAILED, ERROR, "cannot start", "The daemon ended before it served.",               \
+      "Do what `error` says.")                                                                 \
+    X(STORE_FAILED, ERROR, "the store failed; nothing more is acknowledged",                   \
+      "A commit or sync failed. What was acknowledged before is safe; the daemon ends.",       \
+      "Check the disk, run `durabled check`, start again.")                                    \
+    X(STORE_FULL, WARN, "the store is nearly full; new executions are refused",                \
+      "Map or disk are above the high mark. Running executions go on.",                        \
+      "Free space, or give --map-size more; starts resume by themselves.")                     \
+    X(STORE_ROOM, INFO, "the store has room again", "New executions are taken again.",         \
+      "Nothing.")                                                                              \
+    X(EXECUTION_CORRUPT, ERROR, "execution refused: its records are damaged",                  \
+      "A checksum, a gap or a count was wrong when the execution was loaded. It is "           \
+      "not continued; the others are not concerned.",                                          \
+      "Run `durabled check`; restore the data directory from a copy.")                         \
+    X(EXECUTION_STARTED, DEBUG, "execution started", "A start was made durable.", "Nothing.")  \
+    X(EXECUTION_CLOSED, INFO, "execution closed",                                              \
+      "It SUCCEEDED, FAILED, TIMED_OUT or was STOPPED; `status` says which.",                  \
+      "If it failed: `durablectl show EXECUTION`.")                                            \
+    X(EXECUTION_DELETED, DEBUG, "execution deleted", "Its retention passed.", "Nothing.")      \
+    X(INVOCATION_STARTED, DEBUG, "invocation started", "Given to a worker.", "Nothing.")       \
+    X(INVOCATION_ENDED, INFO, "invocation ended",                                              \
+      "One line per invocation: how long it ran and how it ended.", "Nothing.")                \
+    X(INVOCATION_FAILED, WARN, "invocation failed",                                            \
+      "The function raised, its process died, or its Timeout passed. It is retried "           \
+      "at `retry_at`; operations are untouched.",                                              \
+      "Look at `error_type`; the worker's own log has the cause.")                             \
+    X(INVOCATION_HELD, WARN, "invocation held",                                                \
+      "Its connection is lost but its process lives, so its user code may still run. "         \
+      "The execution is given to nobody until the process ends or reports.",                   \
+      "Nothing, or end process `pid` if it hangs.")                                            \
+    X(INVOCATION_RELEASED, INFO, "invocation released",                                        \
+      "Handed back or lost with a former daemon; given out again, uncounted.", "Nothing.")     \
+    X(WORKER_REGISTERED, INFO, "worker registered", "A process serves functions.", "Nothing.") \
+    X(WORKER_DRAINING, INFO, "worker draining", "It takes no more invocations.", "Nothing.")   \
+    X(WORKER_LOST, WARN, "worker lost",                                                        \
+      "Its connection closed with invocations in flight; each counts as failed with "          \
+      "Runtime.ExitError once the process has ended.",                                         \
+      "Start the worker again; see why it ended.")                                             \
+    X(WORKER_LEFT, INFO, "worker left", "Its connection closed, nothing was in flight.",       \
+      "Nothing.")                                                                              \
+    X(CALL_REFUSED, DEBUG, "call refused", "A call was answered with an error.",               \
+      "The client shows the error; `field` names what is wrong.")                              \
+    X(CONNECTION_REFUSED, WARN, "connection closed: unframeable bytes",                        \
+      "A peer sent what is no message, or one over the limits.",                               \
+      "Check that process `pid` speaks this protocol.")                                        \
+    X(CONNECTIONS_FULL, WARN, "connection refused: too many",                                  \
+      "The limit of connections is reached.", "Close unused clients.")                         \
+    X(DETERMINISM, WARN, "the code changed under a running execution",                         \
+      "An operation differs from the one recorded at its place.",                              \
+      "Deploy the former code for this execution, or stop it and start it anew.")              \
+    X(SESSION_LOST, DEBUG, "session lost", "Its connection closed before its end.",            \
+      "Nothing; see the worker's line.")                                                       \
+    X(PEER_SLOW, DEBUG, "peer reads slowly", "Its backlog is full; its calls wait.",           \
+      "Nothing.")                                                                              \
+    X(CLOCK_STEPPED, WARN, "the clock was stepped",                                            \
+      "Wall-clock time jumped; a step back delays timers, a step forward fires them.",         \
       "Nothing.")
 
 enum dd_log_code {
@@ -117,9 +112,9 @@ struct dd_log {
 void dd_log_write(const struct dd_log *log, enum dd_log_code code,
                   const struct dd_log_field *fields, size_t fields_len);
 
-#define dd_log(log, symbol, ...)                                                          \
-    dd_log_write((log), DD_LOG_##symbol, (const struct dd_log_field[]){__VA_ARGS__},      \
-                 sizeof((const struct dd_log_field[]){__VA_ARGS__}) /                     \
+#define dd_log(log, symbol, ...)                                                     \
+    dd_log_write((log), DD_LOG_##symbol, (const struct dd_log_field[]){__VA_ARGS__}, \
+                 sizeof((const struct dd_log_field[]){__VA_ARGS__}) /                \
                      sizeof(struct dd_log_field))
 
 /* "2026-11-23T18:49:34.123Z" for `time_ms`. */

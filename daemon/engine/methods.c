@@ -333,8 +333,8 @@ static int session_join(struct dd_pending *pending, struct dd_params *params,
     return rc ? rc : dd_session_method_join(pending, key, error);
 }
 
-static int own_session(struct dd_peer *peer, struct dd_params *params,
-                       struct dd_attached **out, struct dd_error *error)
+static int own_session(struct dd_peer *peer, struct dd_params *params, struct dd_attached **out,
+                       struct dd_error *error)
 {
     int64_t id;
     int rc = dd_params_int(params, "session", DD_REQUIRED, 0, INT64_MAX, &id, error);
@@ -366,11 +366,11 @@ static int session_call(struct dd_pending *pending, struct dd_params *params,
     return 0;
 }
 
-#define SESSION_CALL(function, kind)                                                       \
-    static int function(struct dd_pending *pending, struct dd_params *params,              \
-                        struct dd_error *error)                                            \
-    {                                                                                      \
-        return session_call(pending, params, kind, error);                                 \
+#define SESSION_CALL(function, kind)                                          \
+    static int function(struct dd_pending *pending, struct dd_params *params, \
+                        struct dd_error *error)                               \
+    {                                                                         \
+        return session_call(pending, params, kind, error);                    \
     }
 SESSION_CALL(session_operations, DD_CALL_OPERATIONS)
 SESSION_CALL(session_start, DD_CALL_START)
@@ -382,7 +382,8 @@ SESSION_CALL(session_unwound, DD_CALL_UNWOUND)
 SESSION_CALL(session_end, DD_CALL_END)
 #undef SESSION_CALL
 
-/* --- starting ------------------------------------------------------------------------------- */
+/* --- starting -------------------------------------------------------------------------------
+ */
 
 struct names {
     char text[256];
@@ -582,7 +583,8 @@ static int execution_wait(struct dd_pending *pending, struct dd_params *params,
 }
 
 /* GetDurableExecution's members (service-api 1.3). */
-static void pack_execution(msgpack_packer *packer, const struct dd_resident *resident, bool data)
+static void pack_execution(msgpack_packer *packer, const struct dd_resident *resident,
+                           bool data)
 {
     const struct dd_operation *operation = dd_execution_operation(resident->execution);
     struct dd_text *input = data ? operation->result : NULL;
@@ -631,7 +633,8 @@ static int64_t connected_workers(const struct dd_engine *engine, const struct dd
     return workers;
 }
 
-static const char *standing_state(const struct dd_head *head, const struct dd_standing *standing,
+static const char *standing_state(const struct dd_head *head,
+                                  const struct dd_standing *standing,
                                   const struct dd_invocation *invocation)
 {
     if (head->status != DD_EXECUTION_RUNNING)
@@ -658,9 +661,9 @@ static void pack_standing(msgpack_packer *packer, struct dd_engine *engine,
     dd_execution_head(resident->execution, &head);
     dd_execution_standing(resident->execution, &standing);
     invocation = dd_invocation_of(engine, head.id);
-    until_ms = standing.retry_ms   ? standing.retry_ms
-               : standing.awaited  ? standing.awaited->due_ms
-                                   : 0;
+    until_ms = standing.retry_ms  ? standing.retry_ms
+               : standing.awaited ? standing.awaited->due_ms
+                                  : 0;
     msgpack_pack_map(packer, 4 + (size_t)(until_ms != 0) + (invocation != NULL) +
                                  (standing.last_failure != NULL) + (standing.awaited != NULL));
     pack_cstr(packer, "state", standing_state(&head, &standing, invocation));
@@ -710,7 +713,8 @@ static int execution_describe(struct dd_pending *pending, struct dd_params *para
     return 0;
 }
 
-/* --- history ---------------------------------------------------------------------------------- */
+/* --- history
+ * ---------------------------------------------------------------------------------- */
 
 struct history {
     msgpack_packer packer;
@@ -760,7 +764,8 @@ static int execution_history(struct dd_pending *pending, struct dd_params *param
     dd_execution_head(resident->execution, &head);
     dd_buf_init(&history.events, DD_FRAME_MAX);
     dd_pack_init(&history.packer, &history.events);
-    rc = dd_journal_facts(pending->engine->config.journal, head.id, visit_fact, &history, error);
+    rc =
+        dd_journal_facts(pending->engine->config.journal, head.id, visit_fact, &history, error);
     if (rc == 0) {
         dd_pack_init(&packer, &pending->result);
         msgpack_pack_map(&packer, 3);
@@ -777,7 +782,8 @@ static int execution_history(struct dd_pending *pending, struct dd_params *param
     return rc;
 }
 
-/* --- list --------------------------------------------------------------------------------------- */
+/* --- list
+ * --------------------------------------------------------------------------------------- */
 
 struct list {
     struct dd_engine *engine;
@@ -799,7 +805,8 @@ static void pack_arn(msgpack_packer *packer, const struct dd_engine *engine,
     char id[DD_UUID_TEXT_LEN + 1], arn[DD_ARN_MAX + 1];
 
     dd_uuid_format(head->id, id);
-    snprintf(arn, sizeof arn, "arn:aws:lambda:%s:%s:function:%s:$LATEST/durable-execution/%s/%s",
+    snprintf(arn, sizeof arn,
+             "arn:aws:lambda:%s:%s:function:%s:$LATEST/durable-execution/%s/%s",
              engine->service.region, engine->service.account, head->function->data,
              head->name->data, id);
     pack_cstr(packer, "arn", arn);
@@ -835,8 +842,8 @@ static bool visit_head(void *user, const struct dd_head *head)
         (list->status && list->status != head->status) ||
         (list->waiting && (!open || head->work != DD_WORK_NONE)))
         return true;
-    msgpack_pack_map(&list->packer, 6 + (size_t)(head->end_ms != 0) +
-                                        (open && head->next_due_ms != 0));
+    msgpack_pack_map(&list->packer,
+                     6 + (size_t)(head->end_ms != 0) + (open && head->next_due_ms != 0));
     pack_arn(&list->packer, list->engine, head);
     pack_text(&list->packer, "name", head->name);
     pack_text(&list->packer, "function", head->function);
@@ -912,7 +919,8 @@ static int execution_list(struct dd_pending *pending, struct dd_params *params,
     return 0;
 }
 
-/* --- stop ------------------------------------------------------------------------------------------ */
+/* --- stop
+ * ------------------------------------------------------------------------------------------ */
 
 static int execution_stop(struct dd_pending *pending, struct dd_params *params,
                           struct dd_error *error)
@@ -943,7 +951,9 @@ static int execution_stop(struct dd_pending *pending, struct dd_params *params,
     return 0;
 }
 
-/* --- logs -------------------------------------------------------------------------------------------- */
+/* --- logs
+ * --------------------------------------------------------------------------------------------
+ */
 
 struct lines {
     msgpack_packer packer;
@@ -1019,7 +1029,8 @@ static int execution_logs(struct dd_pending *pending, struct dd_params *params,
     return logs_again(pending, error);
 }
 
-/* --- functions and the daemon ---------------------------------------------------------------------------- */
+/* --- functions and the daemon
+ * ---------------------------------------------------------------------------- */
 
 struct functions {
     struct dd_engine *engine;
@@ -1161,7 +1172,9 @@ static int daemon_log_level(struct dd_pending *pending, struct dd_params *params
     return 0;
 }
 
-/* --- the table -------------------------------------------------------------------------------------------- */
+/* --- the table
+ * --------------------------------------------------------------------------------------------
+ */
 
 static const struct method methods[] = {
     {"hello", hello},

@@ -90,10 +90,9 @@ static void backend_run(struct dd_gate_action *action)
     attached->backend = NULL;
     call->attached = NULL;
     if (call->status != 0) {
-        bool retryable =
-            dd_error_retryable(call->error.code) ||
-            (call->error.code == DD_INVALID_PARAMETER &&
-             strncmp(call->error.text, "Invalid checkpoint token", 24) == 0);
+        bool retryable = dd_error_retryable(call->error.code) ||
+                         (call->error.code == DD_INVALID_PARAMETER &&
+                          strncmp(call->error.text, "Invalid checkpoint token", 24) == 0);
         struct dd_error_object *error = dd_error_object_new(
             dd_span_cstr(dd_error_name(call->error.code)), dd_span_cstr(call->error.text));
 
@@ -138,9 +137,8 @@ static void on_checkpoint(void *user, struct dd_span token, const struct dd_upda
 
     call->status = dd_engine_load(engine, attached->execution, &resident, &call->error);
     if (call->status == 0) {
-        call->status =
-            dd_execution_checkpoint(resident->execution, &checkpoint, engine->now_ms, &facts,
-                                    &call->checkpointed, &call->error);
+        call->status = dd_execution_checkpoint(resident->execution, &checkpoint, engine->now_ms,
+                                               &facts, &call->checkpointed, &call->error);
         dd_engine_record(engine, resident, &facts);
         position = resident->position;
     }

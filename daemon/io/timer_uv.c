@@ -54,8 +54,8 @@ static void on_poll(uv_poll_t *poll, int status, int events)
     timer->fired(timer->user, stepped);
 }
 
-struct dd_wall_timer *dd_wall_timer_open(uv_loop_t *loop, void (*fired)(void *user, bool stepped),
-                               void *user)
+struct dd_wall_timer *dd_wall_timer_open(uv_loop_t *loop,
+                                         void (*fired)(void *user, bool stepped), void *user)
 {
     struct dd_wall_timer *timer = dd_alloc(sizeof *timer);
 

@@ -10,8 +10,8 @@
 struct dd_wall_timer;
 
 /* `fired` is called from the loop; `stepped` tells that the clock was set. */
-struct dd_wall_timer *dd_wall_timer_open(uv_loop_t *loop, void (*fired)(void *user, bool stepped),
-                               void *user);
+struct dd_wall_timer *dd_wall_timer_open(uv_loop_t *loop,
+                                         void (*fired)(void *user, bool stepped), void *user);
 
 /* Arms it for `when_ms` (ms since 1970; past: at once), or disarms it with 0. */
 void dd_wall_timer_arm(struct dd_wall_timer *timer, int64_t when_ms);

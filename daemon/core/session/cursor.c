@@ -19,15 +19,15 @@ static void add_entry(struct dd_session *session, struct dd_text *context_id, ui
 {
     if (session->entries_len == session->entries_cap) {
         session->entries_cap = session->entries_cap ? 2 * session->entries_cap : 64;
-        session->entries = dd_realloc_array(session->entries, session->entries_cap,
-                                            sizeof *session->entries);
+        session->entries =
+            dd_realloc_array(session->entries, session->entries_cap, sizeof *session->entries);
     }
     session->entries[session->entries_len++] =
         (struct dd_cursor_entry){dd_text_ref(context_id), position, &record->operation};
 }
 
-static size_t walk(struct dd_session *session, struct dd_text *context_id, struct dd_span prefix,
-                   int depth);
+static size_t walk(struct dd_session *session, struct dd_text *context_id,
+                   struct dd_span prefix, int depth);
 
 /* Whether there is something to find below a context. */
 static bool has_children(const struct record *record)
@@ -60,8 +60,8 @@ static size_t visit(struct dd_session *session, struct dd_text *context_id,
     return found;
 }
 
-static size_t walk(struct dd_session *session, struct dd_text *context_id, struct dd_span prefix,
-                   int depth)
+static size_t walk(struct dd_session *session, struct dd_text *context_id,
+                   struct dd_span prefix, int depth)
 {
     size_t found = 0;
     /* Below an empty position only the first child is probed: a virtual context

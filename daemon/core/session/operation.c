@@ -28,8 +28,8 @@ static struct unit *unit_new(struct dd_session *session, const struct dd_call *c
     if (record)
         dd_list_push(&record->units, &unit->of_record);
     if (call->type == DD_TYPE_CONTEXT) {
-        unit->prefix = context_prefix(session->profile, id, dd_text_span(context->prefix),
-                                      call->position);
+        unit->prefix =
+            context_prefix(session->profile, id, dd_text_span(context->prefix), call->position);
         unit->own_strand = call->strand;
     }
     dd_map_put(&session->units, dd_span_make(&unit->handle, sizeof unit->handle), unit);
@@ -129,10 +129,8 @@ static uint32_t next_attempt(const struct unit *unit)
 static void answer_unit(struct dd_session *session, uint64_t call, const struct unit *unit,
                         enum dd_answer_kind kind)
 {
-    struct dd_answer reply = {.kind = kind,
-                              .call = call,
-                              .operation = unit->handle,
-                              .operation_id = unit->id};
+    struct dd_answer reply = {
+        .kind = kind, .call = call, .operation = unit->handle, .operation_id = unit->id};
 
     switch (kind) {
     case DD_ANSWER_RUN:
@@ -215,7 +213,8 @@ static int check_identity(const struct dd_call *call, const struct unit *context
                    mismatch.text);
 }
 
-/* --- retries --------------------------------------------------------------------------------- */
+/* --- retries ---------------------------------------------------------------------------------
+ */
 
 static void step_failed(struct dd_session *session, struct unit *unit, uint64_t call,
                         uint64_t client)
@@ -269,12 +268,12 @@ static void step_interrupted(struct dd_session *session, struct unit *unit,
 
     snprintf(message, sizeof message, "Step operation_id=%s name=%s was previously interrupted",
              unit->id->data, dd_text_or(unit->record->operation.name, "None"));
-    unit->failure =
-        dd_error_object_new(DD_SPAN("StepInterruptedError"), dd_span_cstr(message));
+    unit->failure = dd_error_object_new(DD_SPAN("StepInterruptedError"), dd_span_cstr(message));
     step_outcome(session, unit, call, false);
 }
 
-/* --- start, by type ----------------------------------------------------------------------------- */
+/* --- start, by type
+ * ----------------------------------------------------------------------------- */
 
 static void step_begin(struct dd_session *session, struct unit *unit, uint64_t call,
                        uint64_t client)
@@ -293,8 +292,8 @@ static void step_begin(struct dd_session *session, struct unit *unit, uint64_t c
     answer_unit(session, call, unit, DD_ANSWER_RUN);
 }
 
-static void start_step(struct dd_session *session, struct unit *unit, const struct dd_call *call,
-                       bool fresh)
+static void start_step(struct dd_session *session, struct unit *unit,
+                       const struct dd_call *call, bool fresh)
 {
     switch (unit->record->operation.status) {
     case DD_STATUS_READY:
@@ -317,8 +316,8 @@ static void start_step(struct dd_session *session, struct unit *unit, const stru
     }
 }
 
-static void start_wait(struct dd_session *session, struct unit *unit, const struct dd_call *call,
-                       bool fresh)
+static void start_wait(struct dd_session *session, struct unit *unit,
+                       const struct dd_call *call, bool fresh)
 {
     unit->state = UNIT_PENDING;
     if (fresh) {
@@ -363,10 +362,8 @@ static const start_function starts[] = {
 static struct record *record_fresh(struct dd_session *session, const struct dd_call *call,
                                    struct dd_text *id)
 {
-    struct dd_operation operation = {.type = call->type,
-                                     .status = DD_STATUS_STARTED,
-                                     .id = id,
-                                     .start_ms = session->now_ms};
+    struct dd_operation operation = {
+        .type = call->type, .status = DD_STATUS_STARTED, .id = id, .start_ms = session->now_ms};
     struct record *record;
 
     operation.name = dd_text_new(call->name.len ? call->name : DD_SPAN_NONE);
@@ -435,7 +432,8 @@ void operation_run_again(struct dd_session *session, struct unit *unit, uint64_t
     step_begin(session, unit, call, client);
 }
 
-/* --- the end of a body ------------------------------------------------------------------------------ */
+/* --- the end of a body
+ * ------------------------------------------------------------------------------ */
 
 /* The unit whose body a call speaks of, if the call may: NULL after an answer. */
 static struct unit *running_unit(struct dd_session *session, const struct dd_call *call,
@@ -541,7 +539,8 @@ void operation_unwound(struct dd_session *session, const struct dd_call *call)
     answer(session, &done);
 }
 
-/* --- acknowledgements ---------------------------------------------------------------------------------- */
+/* --- acknowledgements
+ * ---------------------------------------------------------------------------------- */
 
 void operation_acked(struct dd_session *session, const struct ack *ack)
 {

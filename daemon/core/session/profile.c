@@ -3,7 +3,7 @@
 
 #include "base/digest.h"
 
-#define DD_PROFILE_ROW(name, hash, hex_len, first_branch, rounding)                        \
+#define DD_PROFILE_ROW(name, hash, hex_len, first_branch, rounding) \
     {name, DD_ID_##hash, hex_len, first_branch, DD_DELAY_##rounding},
 static const struct dd_profile profiles[] = {
 #include "proto/profiles.inc"

@@ -63,8 +63,8 @@ void record_merge(struct dd_session *session, const struct dd_operation *operati
     }
     if (session->order_len == session->order_cap) {
         session->order_cap = session->order_cap ? 2 * session->order_cap : 16;
-        session->order = dd_realloc_array(session->order, session->order_cap,
-                                          sizeof(struct record *));
+        session->order =
+            dd_realloc_array(session->order, session->order_cap, sizeof(struct record *));
     }
     session->order[session->order_len++] = record;
 }
@@ -109,8 +109,8 @@ static void checkpoint_execution(struct dd_session *session)
     struct dd_update *update;
 
     unit.id = session->execution->operation.id;
-    update = batch_add(session, &unit,
-                       session->end_error ? DD_ACTION_FAIL : DD_ACTION_SUCCEED, true);
+    update = batch_add(session, &unit, session->end_error ? DD_ACTION_FAIL : DD_ACTION_SUCCEED,
+                       true);
     update->payload = dd_text_ref(session->end_payload);
     update->error = dd_error_object_ref(session->end_error);
     session->closing = true;
@@ -142,8 +142,9 @@ static void answer_handler(struct dd_session *session, struct dd_answer *ended)
 
 static struct dd_error_object *exit_error(void)
 {
-    return dd_error_object_new(DD_SPAN("Runtime.ExitError"),
-                               DD_SPAN("A process of the invocation ended while it ran a step"));
+    return dd_error_object_new(
+        DD_SPAN("Runtime.ExitError"),
+        DD_SPAN("A process of the invocation ended while it ran a step"));
 }
 
 /* Answers END once nothing is out. */
@@ -215,7 +216,8 @@ static void call_end(struct dd_session *session, const struct dd_call *call)
     strands_unwind(session);
 }
 
-/* --- begin and loading ----------------------------------------------------------------------- */
+/* --- begin and loading -----------------------------------------------------------------------
+ */
 
 static void load(struct dd_session *session, struct dd_span marker)
 {
@@ -237,7 +239,8 @@ static void loaded(struct dd_session *session)
     struct dd_answer begun = {.kind = DD_ANSWER_BEGUN, .call = session->begin_call};
 
     if (!session->execution) {
-        begin_failed(session, DD_INVALID_PARAMETER, "event: the state has no EXECUTION operation");
+        begin_failed(session, DD_INVALID_PARAMETER,
+                     "event: the state has no EXECUTION operation");
         return;
     }
     session->state = SESSION_RUNNING;
@@ -289,7 +292,8 @@ void dd_session_loaded(struct dd_session *session, const struct dd_operation *op
         loaded(session);
 }
 
-/* --- the answers of the API -------------------------------------------------------------------- */
+/* --- the answers of the API
+ * -------------------------------------------------------------------- */
 
 void dd_session_checkpointed(struct dd_session *session, struct dd_span token,
                              const struct dd_operation *operations, size_t operations_len,
@@ -328,7 +332,8 @@ void dd_session_refused(struct dd_session *session, struct dd_error_object *erro
     settle(session);
 }
 
-/* --- calls ----------------------------------------------------------------------------------------- */
+/* --- calls
+ * ----------------------------------------------------------------------------------------- */
 
 static void answer_window(struct dd_session *session, uint64_t call)
 {
@@ -376,7 +381,8 @@ void dd_session_call(struct dd_session *session, const struct dd_call *call, int
     session->now_ms = now_ms;
     if (session->state == SESSION_LOADING || session->state == SESSION_ENDED) {
         dd_fail(&error, DD_OUT_OF_ORDER, "session: %s",
-                session->state == SESSION_ENDED ? "has ended" : "session.begin is not answered");
+                session->state == SESSION_ENDED ? "has ended"
+                                                : "session.begin is not answered");
         answer_error(session, call->id, &error);
         return;
     }
@@ -432,7 +438,8 @@ bool dd_session_ended(const struct dd_session *session)
     return session->state == SESSION_ENDED;
 }
 
-/* --- memory and invariants ----------------------------------------------------------------------------- */
+/* --- memory and invariants
+ * ----------------------------------------------------------------------------- */
 
 static void free_records(struct dd_session *session)
 {

@@ -104,8 +104,8 @@ struct dd_call {
     enum dd_operation_type type;
     struct dd_span sub_type;
     struct dd_span name;
-    bool is_virtual;  /* CONTEXT: never checkpointed */
-    bool strand;      /* CONTEXT: the body runs on a strand of its own */
+    bool is_virtual; /* CONTEXT: never checkpointed */
+    bool strand;     /* CONTEXT: the body runs on a strand of its own */
     enum dd_semantics semantics;
     enum dd_strategy strategy;
     struct dd_retry retry;
@@ -122,9 +122,9 @@ struct dd_call {
 
     /* FAIL, END */
     struct dd_error_object *error;
-    bool final;     /* FAIL: no strategy is consulted */
-    bool retryable; /* FAIL: the error passed the strategy's filters */
-    bool decided;   /* FAIL, DECIDE: delay_s is the client's decision */
+    bool final;      /* FAIL: no strategy is consulted */
+    bool retryable;  /* FAIL: the error passed the strategy's filters */
+    bool decided;    /* FAIL, DECIDE: delay_s is the client's decision */
     int64_t delay_s; /* 0: no retry */
 
     /* END: neither payload nor error means the handler was unwound */
@@ -165,7 +165,7 @@ struct dd_answer {
     uint64_t call;
     uint32_t operation;
     struct dd_text *operation_id;
-    uint32_t attempt; /* RUN, DECIDE: 1 for the first */
+    uint32_t attempt;     /* RUN, DECIDE: 1 for the first */
     bool replay_children; /* RUN: the result is recorded, nothing is checkpointed */
     int64_t due_ms;       /* PENDING: when, 0 unknown */
     enum dd_operation_status status;
@@ -205,7 +205,7 @@ struct dd_session_begin {
     size_t operations_len;
     struct dd_span marker; /* empty or absent: complete */
     const struct dd_profile *profile;
-    uint64_t seed;    /* of the jitter */
+    uint64_t seed; /* of the jitter */
     int64_t now_ms;
 };
 

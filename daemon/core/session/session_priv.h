@@ -25,9 +25,9 @@ struct strand {
 };
 
 enum unit_state {
-    UNIT_RUNNING, /* the client runs its body */
-    UNIT_PENDING, /* waits for time or the outside */
-    UNIT_CLOSING, /* its outcome waits to be acknowledged */
+    UNIT_RUNNING,  /* the client runs its body */
+    UNIT_PENDING,  /* waits for time or the outside */
+    UNIT_CLOSING,  /* its outcome waits to be acknowledged */
     UNIT_DECIDING, /* the client decides about a retry */
     UNIT_DONE,
     UNIT_UNWOUND, /* its body ended without an outcome */
@@ -38,8 +38,8 @@ struct unit {
     uint32_t handle;
     enum unit_state state;
     enum dd_operation_type type;
-    struct unit *parent;    /* the context it was started in; NULL for the root */
-    struct record *record;  /* NULL: virtual, or the root */
+    struct unit *parent;   /* the context it was started in; NULL for the root */
+    struct record *record; /* NULL: virtual, or the root */
     struct dd_list of_record;
     struct dd_text *id;
     struct dd_text *prefix; /* CONTEXT: of the ids inside; NULL for the root */
@@ -94,8 +94,8 @@ struct dd_session {
     uint64_t begin_call;
     struct dd_rng rng;
 
-    struct dd_map records;  /* id -> record */
-    struct record **order;  /* by start */
+    struct dd_map records; /* id -> record */
+    struct record **order; /* by start */
     size_t order_len, order_cap;
     struct record *execution; /* NULL until loaded */
 
@@ -112,11 +112,11 @@ struct dd_session {
     size_t queue_len, queue_cap;
     uint64_t queued_seq; /* of the last update queued */
     uint64_t acked_seq;
-    uint64_t sync_seq;   /* last one that somebody waits for */
-    int64_t flush_ms;    /* when the oldest async one leaves; 0: none */
-    int64_t refresh_ms;  /* no refresh before this */
-    bool refresh;        /* an empty checkpoint is wanted */
-    bool flight;         /* a checkpoint or load is out */
+    uint64_t sync_seq;  /* last one that somebody waits for */
+    int64_t flush_ms;   /* when the oldest async one leaves; 0: none */
+    int64_t refresh_ms; /* no refresh before this */
+    bool refresh;       /* an empty checkpoint is wanted */
+    bool flight;        /* a checkpoint or load is out */
     uint64_t flight_seq;
 
     bool lost_body; /* a body ended with its process: the invocation failed */
@@ -190,7 +190,8 @@ void strands_unwind(struct dd_session *session);
 int64_t strands_next_due(const struct dd_session *session);
 void awaits_forget(struct dd_session *session, uint64_t client);
 
-/* --- cursor.c, profile.c -------------------------------------------------------------------- */
+/* --- cursor.c, profile.c --------------------------------------------------------------------
+ */
 
 void cursor_build(struct dd_session *session);
 /* Fills the next window into `answer`. */

@@ -35,10 +35,12 @@ static void test_json_line(void **state)
     struct dd_log log = make(DD_LEVEL_INFO, false);
 
     (void)state;
-    dd_log(&log, WORKER_LEFT, DD_LOG_NUMBER("pid", 4711), DD_LOG_TEXT("x", DD_SPAN("a\"b\n\\")));
-    assert_string_equal(written, "{\"timestamp\":\"2025-11-20T14:08:22.345Z\",\"level\":\"INFO\","
-                                 "\"code\":\"WORKER_LEFT\",\"message\":\"worker left\","
-                                 "\"pid\":4711,\"x\":\"a\\\"b\\u000a\\\\\"}\n");
+    dd_log(&log, WORKER_LEFT, DD_LOG_NUMBER("pid", 4711),
+           DD_LOG_TEXT("x", DD_SPAN("a\"b\n\\")));
+    assert_string_equal(written,
+                        "{\"timestamp\":\"2025-11-20T14:08:22.345Z\",\"level\":\"INFO\","
+                        "\"code\":\"WORKER_LEFT\",\"message\":\"worker left\","
+                        "\"pid\":4711,\"x\":\"a\\\"b\\u000a\\\\\"}\n");
 }
 
 static void test_readable_line(void **state)
