@@ -6,7 +6,7 @@
 
 #include "cli.h"
 
-/* --- verbs ------------------------------------------------------------------------- */
+/* --- verbs ------------------------------------------------------------------------------- */
 
 enum subject { NO_SUBJECT, SUBJECT, OPTIONAL_SUBJECT };
 
@@ -42,7 +42,7 @@ static const struct verb {
     {"doctor", DOCTOR, NO_SUBJECT, "", "Check that all is well; say what cures what is not"},
 };
 
-/* --- options -------------------------------------------------------------------------- */
+/* --- options ----------------------------------------------------------------------------- */
 
 enum {
     OPTION_SOCKET = 256,
@@ -101,7 +101,7 @@ static const struct row *find_row(int value)
     return NULL;
 }
 
-/* --- help ------------------------------------------------------------------------------- */
+/* --- help -------------------------------------------------------------------------------- */
 
 static void put_option(FILE *out, const struct row *row)
 {
@@ -143,8 +143,7 @@ void args_help(FILE *out, const char *name)
                  "2 usage,\n3 no daemon, 4 not found, 5 refused, 6 anything else.\n");
 }
 
-/* --- values --------------------------------------------------------------------------------
- */
+/* --- values ------------------------------------------------------------------------------ */
 
 /* "90s", "15m", "2h", "3d", or a local date with or without a time. */
 static bool parse_since(const char *text, int64_t reference_ms, int64_t *out_ms)
@@ -185,8 +184,7 @@ static bool parse_limit(const char *text, int64_t *out)
     return end != text && *end == '\0' && value >= 0;
 }
 
-/* --- parsing ---------------------------------------------------------------------------------
- */
+/* --- parsing ----------------------------------------------------------------------------- */
 
 static bool take_option(struct args *args, int value, const char *argument,
                         int64_t reference_ms, char *problem, size_t size)

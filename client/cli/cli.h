@@ -13,7 +13,7 @@
 
 #include "durabled.h"
 
-/* --- exit codes: the table in README.md --------------------------------------------- */
+/* --- exit codes: the table in README.md -------------------------------------------------- */
 
 enum exit_code {
     EXIT_OK = 0,
@@ -25,7 +25,7 @@ enum exit_code {
     EXIT_INTERNAL = 6,
 };
 
-/* --- args.c -------------------------------------------------------------------------- */
+/* --- args.c ------------------------------------------------------------------------------ */
 
 struct args {
     const char *verb;
@@ -53,7 +53,7 @@ bool args_parse(int argc, char **argv, int64_t now_ms, struct args *out, char *p
 /* Help of one verb; of all when NULL. */
 void args_help(FILE *out, const char *verb);
 
-/* --- text.c --------------------------------------------------------------------------- */
+/* --- text.c ------------------------------------------------------------------------------ */
 
 enum colour { PLAIN, BOLD, DIM, GREEN, RED, YELLOW, CYAN };
 
@@ -85,7 +85,7 @@ void format_clock(char *out, size_t size, int64_t when_ms);
 void format_duration(char *out, size_t size, int64_t ms);
 void format_bytes(char *out, size_t size, int64_t bytes);
 
-/* --- doc.c ------------------------------------------------------------------------------ */
+/* --- doc.c ------------------------------------------------------------------------------- */
 
 /* A reply, unpacked. */
 struct doc {
@@ -106,7 +106,7 @@ const msgpack_object *doc_array(const msgpack_object *map, const char *key, size
 void put_json(FILE *out, const msgpack_object *value);
 void put_json_text(FILE *out, const char *text, size_t len);
 
-/* --- history.c ---------------------------------------------------------------------------- */
+/* --- history.c --------------------------------------------------------------------------- */
 
 /* All pages of a history. */
 struct story {
@@ -123,8 +123,7 @@ void story_free(struct story *story);
 size_t story_interruptions(const struct story *story, struct durabled_text id);
 void put_history(const struct screen *screen, const struct story *story);
 
-/* --- show.c, sentence.c ----------------------------------------------------------------------
- */
+/* --- show.c, sentence.c ------------------------------------------------------------------ */
 
 /* `described`: the answer of execution.describe. */
 void put_show(const struct screen *screen, const msgpack_object *described,

@@ -74,7 +74,7 @@ const msgpack_object *doc_array(const msgpack_object *map, const char *key, size
     return value->via.array.ptr;
 }
 
-/* --- JSON ----------------------------------------------------------------------------- */
+/* --- JSON -------------------------------------------------------------------------------- */
 
 void put_json_text(FILE *out, const char *text, size_t len)
 {

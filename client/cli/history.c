@@ -4,7 +4,7 @@
 
 #include "cli.h"
 
-/* --- loading ---------------------------------------------------------------------- */
+/* --- loading ----------------------------------------------------------------------------- */
 
 static bool story_add(struct story *story, struct durabled_history page)
 {
@@ -59,7 +59,7 @@ void story_free(struct story *story)
     *story = (struct story){0};
 }
 
-/* --- walking ------------------------------------------------------------------------ */
+/* --- walking ----------------------------------------------------------------------------- */
 
 /* All events of all pages. Start it as {0}. */
 struct walk {
@@ -129,7 +129,7 @@ size_t story_interruptions(const struct story *story, struct durabled_text id)
     return interruptions;
 }
 
-/* --- the timeline ---------------------------------------------------------------------- */
+/* --- the timeline ------------------------------------------------------------------------ */
 
 static enum colour event_colour(struct durabled_text type)
 {

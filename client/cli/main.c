@@ -66,7 +66,7 @@ static int put_reply(struct durabled_reply *reply)
     return EXIT_OK;
 }
 
-/* --- start ------------------------------------------------------------------------- */
+/* --- start ------------------------------------------------------------------------------- */
 
 /* JSON as it stands, @FILE, or - for standing input. Gives the text (free). */
 static char *read_payload(const char *given, size_t *out_len, char *problem, size_t size)
@@ -181,7 +181,7 @@ static int run_start(const struct args *args, struct durabled *connection)
     return exit_code;
 }
 
-/* --- ls ------------------------------------------------------------------------------- */
+/* --- ls ---------------------------------------------------------------------------------- */
 
 static enum colour status_paint(const char *status)
 {
@@ -287,7 +287,7 @@ static int run_ls(const struct args *args, struct durabled *connection)
     return EXIT_OK;
 }
 
-/* --- show, history ---------------------------------------------------------------------- */
+/* --- show, history ----------------------------------------------------------------------- */
 
 static int run_show(const struct args *args, struct durabled *connection)
 {
@@ -353,8 +353,7 @@ static int run_history(const struct args *args, struct durabled *connection)
     return EXIT_OK;
 }
 
-/* --- stop, logs ----------------------------------------------------------------------------
- */
+/* --- stop, logs -------------------------------------------------------------------------- */
 
 static int run_stop(const struct args *args, struct durabled *connection)
 {

@@ -7,7 +7,7 @@
 /* Deeper contexts are shown at this depth. */
 #define DEPTH_MAX 32
 
-/* --- the header ---------------------------------------------------------------------- */
+/* --- the header -------------------------------------------------------------------------- */
 
 static enum colour status_colour(const msgpack_object *map)
 {

@@ -6,7 +6,7 @@
 
 #include "cli.h"
 
-/* --- screen ------------------------------------------------------------------------- */
+/* --- screen ------------------------------------------------------------------------------ */
 
 void screen_init(struct screen *screen, FILE *out)
 {
@@ -33,7 +33,7 @@ const char *unpaint(const struct screen *screen)
     return screen->colours ? "\033[0m" : "";
 }
 
-/* --- safe text ------------------------------------------------------------------------ */
+/* --- safe text --------------------------------------------------------------------------- */
 
 /* The code point at `text`, and its bytes in `*out_len`; 0 for broken UTF-8. */
 static size_t decode(const uint8_t *text, size_t len, uint32_t *out_point)
@@ -110,7 +110,7 @@ void put_spaces(FILE *out, size_t count)
         fputc(' ', out);
 }
 
-/* --- times ------------------------------------------------------------------------------ */
+/* --- times ------------------------------------------------------------------------------- */
 
 int64_t now_ms(void)
 {

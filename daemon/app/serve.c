@@ -48,7 +48,7 @@ struct daemon {
     int status;
 };
 
-/* --- ports ---------------------------------------------------------------------- */
+/* --- ports ------------------------------------------------------------------------------- */
 
 static int64_t log_now(void *user)
 {
@@ -130,7 +130,7 @@ static void on_timer(void *user, bool stepped)
         dd_log(&daemon->log, CLOCK_STEPPED, DD_LOG_NUMBER("now", dd_clock_ms()));
 }
 
-/* --- stop ------------------------------------------------------------------------- */
+/* --- stop -------------------------------------------------------------------------------- */
 
 static void close_journal(struct daemon *daemon)
 {
@@ -198,7 +198,7 @@ static void on_signal(uv_signal_t *handle, int number)
     begin_stop(handle->data);
 }
 
-/* --- the loop ------------------------------------------------------------------------ */
+/* --- the loop ---------------------------------------------------------------------------- */
 
 /* Runs before the loop sleeps: one turn for all that the last round brought. */
 static void on_prepare(uv_prepare_t *prepare)
@@ -239,7 +239,7 @@ static void open_handles(struct daemon *daemon)
     }
 }
 
-/* --- start ------------------------------------------------------------------------------ */
+/* --- start ------------------------------------------------------------------------------- */
 
 static int open_log(struct daemon *daemon, const struct dd_options *options,
                     struct dd_error *error)

@@ -7,7 +7,7 @@
 
 #define LOAD_FLAGS (JSON_ALLOW_NUL | JSON_DECODE_ANY)
 
-/* --- reading ------------------------------------------------------------------------- */
+/* --- reading ----------------------------------------------------------------------------- */
 
 /* A string member as a text: 1 given, 0 absent or null, -1 another type. */
 static int take_text(const json_t *object, const char *name, struct dd_text **out)

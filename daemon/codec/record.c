@@ -8,7 +8,7 @@
 #define VERSION 1
 #define PREFIX 9 /* version and checksum */
 
-/* --- members of a fact ------------------------------------------------------------ */
+/* --- members of a fact ------------------------------------------------------------------- */
 
 /* X(key, member, kind) in the order of keys. Kinds: TEXT, INT, UINT, BOOL, ERROR */
 #define MEMBERS(X)                  \
@@ -86,7 +86,7 @@ static void pack_fact(msgpack_packer *packer, const struct dd_fact *fact)
 #undef X
 }
 
-/* --- unpacking, each returning false for the wrong shape -------------------------- */
+/* --- unpacking, each returning false for the wrong shape --------------------------------- */
 
 static bool take_text(const msgpack_object *object, struct dd_text **out)
 {
@@ -250,7 +250,7 @@ static int take_fact(const msgpack_object *object, struct dd_facts *facts,
     return known_kind(fact->kind) ? 0 : newer(error);
 }
 
-/* --- heads ----------------------------------------------------------------------------- */
+/* --- heads ------------------------------------------------------------------------------- */
 
 #define HEAD_ITEMS 11
 
@@ -308,8 +308,7 @@ static int take_head(const msgpack_object *object, struct dd_head *head, struct 
     return corrupt(error, "the head has the wrong shape");
 }
 
-/* --- version and checksum ------------------------------------------------------------------
- */
+/* --- version and checksum ---------------------------------------------------------------- */
 
 static uint64_t checksum_of(uint8_t version, const char *body, size_t len)
 {
@@ -369,8 +368,7 @@ static int open_body(struct dd_span bytes, msgpack_zone **out_zone, msgpack_obje
     return 0;
 }
 
-/* --- public ----------------------------------------------------------------------------------
- */
+/* --- public ------------------------------------------------------------------------------ */
 
 void dd_head_encode(const struct dd_head *head, struct dd_buf *out)
 {

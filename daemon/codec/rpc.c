@@ -111,7 +111,7 @@ void dd_rpc_write_error(struct dd_buf *out, uint64_t id, const struct dd_error *
     msgpack_pack_nil(&packer);
 }
 
-/* --- getters ------------------------------------------------------------------------ */
+/* --- getters ----------------------------------------------------------------------------- */
 
 /* The member, or NULL when it is missing or nil. */
 static const msgpack_object *find(const struct dd_params *params, const char *name)

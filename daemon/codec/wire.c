@@ -7,7 +7,7 @@
 #include "base/limits.h"
 #include "codec/pack.h"
 
-/* --- reading: errors --------------------------------------------------------------- */
+/* --- reading: errors --------------------------------------------------------------------- */
 
 /* A text member of an ErrorObject. */
 static int take_text(struct dd_params *params, const char *name, struct dd_text **out,
@@ -69,7 +69,7 @@ int dd_wire_read_error(struct dd_params *params, const char *name, enum dd_prese
     return rc;
 }
 
-/* --- reading: calls ------------------------------------------------------------------ */
+/* --- reading: calls ---------------------------------------------------------------------- */
 
 int dd_wire_read_begin(struct dd_params *params, struct dd_begin *out, struct dd_error *error)
 {
@@ -309,7 +309,7 @@ void dd_wire_call_deinit(struct dd_call *call)
     call->error = NULL;
 }
 
-/* --- writing: shapes -------------------------------------------------------------------- */
+/* --- writing: shapes --------------------------------------------------------------------- */
 
 static void pack_time(msgpack_packer *packer, const char *name, int64_t time_ms)
 {
@@ -421,8 +421,7 @@ void dd_wire_pack_operation(msgpack_packer *packer, const struct dd_operation *o
     pack_details(packer, operation, data);
 }
 
-/* --- writing: events ------------------------------------------------------------------------
- */
+/* --- writing: events --------------------------------------------------------------------- */
 
 static void pack_int_member(msgpack_packer *packer, const char *name, int64_t value)
 {

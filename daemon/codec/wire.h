@@ -9,7 +9,7 @@
 #include "core/service/service.h"
 #include "core/session/session.h"
 
-/* --- reading ------------------------------------------------------------------------ */
+/* --- reading ----------------------------------------------------------------------------- */
 
 /* session.begin; spans into the message. */
 struct dd_begin {
@@ -31,7 +31,7 @@ void dd_wire_call_deinit(struct dd_call *call);
 int dd_wire_read_error(struct dd_params *params, const char *name, enum dd_presence presence,
                        struct dd_error_object **out, struct dd_error *error) DD_MUST_CHECK;
 
-/* --- writing ------------------------------------------------------------------------- */
+/* --- writing ----------------------------------------------------------------------------- */
 
 void dd_wire_write_empty(struct dd_buf *out);
 void dd_wire_write_begun(struct dd_buf *out, const struct dd_answer *answer, uint64_t session,
@@ -51,7 +51,7 @@ void dd_wire_write_invocation(struct dd_buf *out, const struct dd_text *request_
                               const struct dd_text *function, struct dd_span event,
                               int64_t deadline_ms);
 
-/* --- AWS shapes ------------------------------------------------------------------------ */
+/* --- AWS shapes -------------------------------------------------------------------------- */
 
 void dd_wire_pack_error(msgpack_packer *packer, const struct dd_error_object *error);
 /* `data` false leaves results and errors out. */

@@ -41,7 +41,7 @@ static void found_of(struct check *check, struct dd_uuid id, const char *fmt, ..
     found(check, &finding);
 }
 
-/* --- passes ------------------------------------------------------------------------- */
+/* --- passes ------------------------------------------------------------------------------ */
 
 /* A chunk of one table: keys and values as copies. */
 struct chunk {
@@ -125,7 +125,7 @@ static int latest_head(struct check *check, struct dd_uuid id, struct dd_head *o
     return 1;
 }
 
-/* --- the journal -------------------------------------------------------------------- */
+/* --- the journal ------------------------------------------------------------------------- */
 
 /* Where record `number` is said to be: in the tail or the index. 0: nowhere. */
 static uint64_t position_of(struct check *check, const struct dd_head *head, uint32_t number)
@@ -177,7 +177,7 @@ static void check_record(struct check *check, struct dd_span key, struct dd_span
     }
 }
 
-/* --- heads ------------------------------------------------------------------------- */
+/* --- heads ------------------------------------------------------------------------------- */
 
 static void check_there(struct check *check, enum dd_table table, const struct store_key *key,
                         struct dd_span value, struct dd_uuid id, const char *what)
@@ -279,7 +279,7 @@ static void check_tail(struct check *check)
     }
 }
 
-/* --- what points at heads --------------------------------------------------------------- */
+/* --- what points at heads ---------------------------------------------------------------- */
 
 static void check_index(struct check *check, struct dd_span key, struct dd_span value)
 {

@@ -35,7 +35,7 @@ static struct dd_credentials parse_process(const struct dd_text *text)
     return process;
 }
 
-/* --- invocations ------------------------------------------------------------------ */
+/* --- invocations ------------------------------------------------------------------------- */
 
 struct dd_invocation *dd_invocation_find(struct dd_engine *engine, struct dd_span request_id)
 {
@@ -177,7 +177,7 @@ static void hold(struct dd_engine *engine, struct dd_invocation *invocation)
            DD_LOG_NUMBER("pid", invocation->process.pid));
 }
 
-/* --- recovery ------------------------------------------------------------------------ */
+/* --- recovery ---------------------------------------------------------------------------- */
 
 struct recovery {
     struct dd_engine *engine;
@@ -227,7 +227,7 @@ void dd_dispatch_recover(struct dd_engine *engine)
     dd_free(recovery.ids);
 }
 
-/* --- due -------------------------------------------------------------------------------- */
+/* --- due --------------------------------------------------------------------------------- */
 
 static bool held_is_over(const struct dd_engine *engine, const struct dd_invocation *invocation)
 {
@@ -285,8 +285,7 @@ int64_t dd_dispatch_next_due(const struct dd_engine *engine)
     return next;
 }
 
-/* --- workers -------------------------------------------------------------------------------
- */
+/* --- workers ----------------------------------------------------------------------------- */
 
 static void worker_free(struct dd_worker *worker)
 {
@@ -408,8 +407,7 @@ void dd_worker_unclaim(struct dd_engine *engine, struct dd_peer *peer)
     }
 }
 
-/* --- dispatching -----------------------------------------------------------------------------
- */
+/* --- dispatching ------------------------------------------------------------------------- */
 
 struct skip {
     struct dd_engine *engine;

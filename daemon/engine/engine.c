@@ -13,7 +13,7 @@ static struct dd_span id_span(const struct dd_uuid *id)
     return dd_span_make(id->bytes, sizeof id->bytes);
 }
 
-/* --- executions in memory ----------------------------------------------------- */
+/* --- executions in memory ---------------------------------------------------------------- */
 
 struct dd_resident *dd_engine_found(struct dd_engine *engine, struct dd_uuid id)
 {
@@ -128,7 +128,7 @@ void dd_engine_record(struct dd_engine *engine, struct dd_resident *resident,
     }
 }
 
-/* --- names ----------------------------------------------------------------------- */
+/* --- names ------------------------------------------------------------------------------- */
 
 bool dd_arn_execution_id(struct dd_span arn, struct dd_uuid *out_id)
 {
@@ -195,7 +195,7 @@ int dd_engine_resolve(struct dd_engine *engine, struct dd_span text, struct dd_u
     return 0;
 }
 
-/* --- due executions ---------------------------------------------------------------- */
+/* --- due executions ---------------------------------------------------------------------- */
 
 static void due_execution(struct dd_engine *engine, struct dd_uuid id)
 {
@@ -230,7 +230,7 @@ static void due_executions(struct dd_engine *engine)
     }
 }
 
-/* --- the turn ------------------------------------------------------------------------- */
+/* --- the turn ---------------------------------------------------------------------------- */
 
 struct dd_engine *dd_engine_new(const struct dd_engine_config *config, int64_t now_ms)
 {

@@ -13,7 +13,7 @@
 #include "engine/engine.h"
 #include "engine/gate.h"
 
-/* --- engine.c: executions in memory ------------------------------------------ */
+/* --- engine.c: executions in memory ------------------------------------------------------ */
 
 struct dd_resident {
     struct dd_uuid id;
@@ -79,7 +79,7 @@ int dd_engine_resolve(struct dd_engine *engine, struct dd_span text, struct dd_u
 /* The execution id at the end of an ARN; false when it has none. */
 bool dd_arn_execution_id(struct dd_span arn, struct dd_uuid *out_id);
 
-/* --- peer.c: connections and calls ----------------------------------------------- */
+/* --- peer.c: connections and calls ------------------------------------------------------- */
 
 struct dd_worker;
 struct dd_attached;
@@ -138,13 +138,13 @@ struct dd_pending *dd_engine_pending(struct dd_engine *engine, uint64_t id);
 /* Sends what the turn gathered for every peer. */
 void dd_peers_flush(struct dd_engine *engine);
 
-/* --- methods.c ---------------------------------------------------------------------- */
+/* --- methods.c --------------------------------------------------------------------------- */
 
 /* Carries out one call; it is answered now or later, always once. */
 void dd_method_call(struct dd_pending *pending, const struct dd_rpc *rpc);
 void dd_method_notify(struct dd_peer *peer, const struct dd_rpc *rpc);
 
-/* --- dispatch.c: workers and invocations ---------------------------------------------- */
+/* --- dispatch.c: workers and invocations ------------------------------------------------- */
 
 struct dd_worker {
     struct dd_list node;
@@ -253,8 +253,7 @@ void dd_sessions_disconnect(struct dd_peer *peer);
 void dd_sessions_due(struct dd_engine *engine);
 int64_t dd_sessions_next_due(struct dd_engine *engine);
 
-/* --- watch.c: who waits for an execution ----------------------------------------------------
- */
+/* --- watch.c: who waits for an execution ------------------------------------------------- */
 
 struct dd_watch {
     struct dd_uuid id;

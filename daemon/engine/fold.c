@@ -143,7 +143,7 @@ int fold_build(struct dd_journal *journal, struct dd_batch *batch, struct dd_err
     return rc;
 }
 
-/* --- the commit's end --------------------------------------------------------------- */
+/* --- the commit's end -------------------------------------------------------------------- */
 
 static struct tail_entry *in_flight_pop(struct dd_journal *journal, bool last)
 {

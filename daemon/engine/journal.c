@@ -7,7 +7,7 @@
 /* Records read at once while opening. */
 #define REPLAY_MAX 64
 
-/* --- write sets ------------------------------------------------------------------ */
+/* --- write sets -------------------------------------------------------------------------- */
 
 static void write_set_init(struct write_set *set)
 {
@@ -58,7 +58,7 @@ static bool write_set_put_record(struct write_set *set, uint64_t position, struc
     return true;
 }
 
-/* --- opening ------------------------------------------------------------------------ */
+/* --- opening ----------------------------------------------------------------------------- */
 
 /* The checksum behind a value of META. "version" has none, so that every release
  * can read it. */
@@ -324,7 +324,7 @@ const uint8_t *dd_journal_secret(const struct dd_journal *journal)
     return journal->secret;
 }
 
-/* --- appending ---------------------------------------------------------------------- */
+/* --- appending --------------------------------------------------------------------------- */
 
 uint64_t dd_journal_append(struct dd_journal *journal, struct dd_head *head,
                            const struct dd_facts *facts, int64_t now_ms)
@@ -354,7 +354,7 @@ uint64_t dd_journal_append(struct dd_journal *journal, struct dd_head *head,
     return position;
 }
 
-/* --- committing ----------------------------------------------------------------------- */
+/* --- committing -------------------------------------------------------------------------- */
 
 static void undo_riders(struct dd_journal *journal)
 {

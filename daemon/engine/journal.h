@@ -44,7 +44,7 @@ void dd_journal_close(struct dd_journal *journal);
 /* The 32-byte secret of this store. */
 const uint8_t *dd_journal_secret(const struct dd_journal *journal);
 
-/* --- writing ------------------------------------------------------------------ */
+/* --- writing ----------------------------------------------------------------------------- */
 
 /* Whether new executions are taken: false above the high mark of map or disk
  * (DD_STORE_FULL), after a failure (DD_STORE_FAILED), or while the store's tables
@@ -88,7 +88,7 @@ uint64_t dd_journal_commits(const struct dd_journal *journal);
 /* What the store uses. */
 void dd_journal_usage(struct dd_journal *journal, struct dd_store_usage *out_usage);
 
-/* --- reading -------------------------------------------------------------------- */
+/* --- reading ----------------------------------------------------------------------------- */
 
 /* Folds every record of `id` into `execution`, those in flight included. Sets
  * `*out_records`. DD_NOT_FOUND, or DD_STORE_CORRUPT naming the execution and
@@ -116,7 +116,7 @@ bool dd_journal_find(struct dd_journal *journal, struct dd_span function, struct
 bool dd_journal_list(struct dd_journal *journal, const struct dd_uuid *after, size_t heads_max,
                      bool (*visit)(void *user, const struct dd_head *head), void *user);
 
-/* --- what is due, what is queued ------------------------------------------------- */
+/* --- what is due, what is queued --------------------------------------------------------- */
 
 /* The earliest due time of any execution; 0 when none. */
 int64_t dd_journal_next_due(struct dd_journal *journal);
@@ -141,7 +141,7 @@ size_t dd_journal_queued(struct dd_journal *journal, struct dd_span function, si
 void dd_journal_running(struct dd_journal *journal,
                         bool (*visit)(void *user, const struct dd_head *head), void *user);
 
-/* --- functions and logs ------------------------------------------------------------ */
+/* --- functions and logs ------------------------------------------------------------------ */
 
 struct dd_function {
     struct dd_text *name;
@@ -168,7 +168,7 @@ void dd_journal_logs(struct dd_journal *journal, struct dd_uuid id, uint64_t aft
                      bool (*visit)(void *user, uint64_t number, struct dd_span line),
                      void *user, uint64_t *out_dropped);
 
-/* --- verification --------------------------------------------------------------------- */
+/* --- verification ------------------------------------------------------------------------ */
 
 /* Walks the whole store: every record's checksum, every execution's dense record
  * numbers, every head and index entry against the records. Calls `report` for

@@ -114,7 +114,7 @@ struct dd_journal {
     struct dd_buf record;    /* the record being read */
 };
 
-/* --- stored.c: keys and values ------------------------------------------------------ */
+/* --- stored.c: keys and values ----------------------------------------------------------- */
 
 #define KEY_ID 16
 #define KEY_INDEX 20
@@ -156,7 +156,7 @@ bool starts_with(struct dd_span span, struct dd_span prefix);
 /* The first number of an execution's records. */
 #define RECORD_FIRST 0u
 
-/* --- tail.c --------------------------------------------------------------------------- */
+/* --- tail.c ------------------------------------------------------------------------------ */
 
 /* Copies the value under `key` to `out` (cleared first): 1 found, 0 not, or negative. */
 int table_get(struct dd_journal *journal, enum dd_table table, struct dd_span key,
@@ -189,7 +189,7 @@ void tail_drop(struct dd_journal *journal, struct tail_entry *entry);
 void tail_relink(struct dd_journal *journal, struct tail_entry *entry);
 void tail_free(struct dd_journal *journal);
 
-/* --- due.c, queue.c ------------------------------------------------------------------ */
+/* --- due.c, queue.c ---------------------------------------------------------------------- */
 
 void due_add(struct dd_journal *journal, int64_t due_ms, struct dd_uuid id);
 void queue_add(struct dd_journal *journal, struct tail_entry *entry);
@@ -197,12 +197,12 @@ void queue_add(struct dd_journal *journal, struct tail_entry *entry);
 void queue_expose(struct dd_journal *journal, const struct dd_head *head);
 void queues_free(struct dd_journal *journal);
 
-/* --- journal.c -------------------------------------------------------------------- */
+/* --- journal.c --------------------------------------------------------------------------- */
 
 /* Records up to `mark` need not be read when the journal is opened. */
 void meta_put_mark(struct dd_batch *batch, uint64_t mark);
 
-/* --- fold.c, remove.c, logs.c: what rides with a commit ------------------------------ */
+/* --- fold.c, remove.c, logs.c: what rides with a commit ---------------------------------- */
 
 /* The *_build() functions add to `batch` and return 0 or a code of the store;
  * then, or when the commit met no room, what they did to the tail is undone. */
@@ -226,12 +226,12 @@ void logs_undo(struct dd_journal *journal);
 void logs_forget(struct dd_journal *journal, struct dd_uuid id);
 void logs_free(struct dd_journal *journal);
 
-/* --- functions.c ----------------------------------------------------------------------- */
+/* --- functions.c ------------------------------------------------------------------------- */
 
 int functions_load(struct dd_journal *journal, struct dd_error *error);
 void functions_free(struct dd_journal *journal);
 
-/* --- read.c ---------------------------------------------------------------------------- */
+/* --- read.c ------------------------------------------------------------------------------ */
 
 /* Copies the record at `position` into journal->record: 1 found, 0 not, or negative. */
 int record_read(struct dd_journal *journal, uint64_t position, struct dd_error *error);

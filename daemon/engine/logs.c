@@ -127,7 +127,7 @@ void dd_journal_log(struct dd_journal *journal, struct dd_uuid id, struct dd_spa
     journal->logs_bytes += LINE_HEADER + line.len;
 }
 
-/* --- writing ---------------------------------------------------------------------- */
+/* --- writing ----------------------------------------------------------------------------- */
 
 bool logs_wanted(const struct dd_journal *journal)
 {
@@ -241,7 +241,7 @@ void logs_free(struct dd_journal *journal)
     dd_map_deinit(&journal->logs);
 }
 
-/* --- reading ------------------------------------------------------------------------ */
+/* --- reading ----------------------------------------------------------------------------- */
 
 struct reading {
     struct dd_uuid id;

@@ -40,7 +40,7 @@ static void pack_text(msgpack_packer *packer, const char *name, const struct dd_
     dd_pack_text(packer, text);
 }
 
-/* --- connection ---------------------------------------------------------------------- */
+/* --- connection -------------------------------------------------------------------------- */
 
 static int hello(struct dd_pending *pending, struct dd_params *params, struct dd_error *error)
 {
@@ -65,7 +65,7 @@ static int hello(struct dd_pending *pending, struct dd_params *params, struct dd
     return 0;
 }
 
-/* --- workers --------------------------------------------------------------------------- */
+/* --- workers ----------------------------------------------------------------------------- */
 
 /* A name as it stands in ARNs (service-api 8.2). */
 static bool valid_name(struct dd_span name, size_t len_max)
@@ -382,8 +382,7 @@ SESSION_CALL(session_unwound, DD_CALL_UNWOUND)
 SESSION_CALL(session_end, DD_CALL_END)
 #undef SESSION_CALL
 
-/* --- starting -------------------------------------------------------------------------------
- */
+/* --- starting ---------------------------------------------------------------------------- */
 
 struct names {
     char text[256];
@@ -500,7 +499,7 @@ static int execution_start(struct dd_pending *pending, struct dd_params *params,
     return start_new(pending, &start, error);
 }
 
-/* --- reading executions ------------------------------------------------------------------- */
+/* --- reading executions ------------------------------------------------------------------ */
 
 static int named(struct dd_pending *pending, struct dd_params *params, struct dd_uuid *out_id,
                  struct dd_error *error)

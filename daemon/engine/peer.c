@@ -75,7 +75,7 @@ void dd_engine_disconnect_all(struct dd_engine *engine, int64_t now_ms)
         peer_free(dd_container_of(engine->peers.next, struct dd_peer, node));
 }
 
-/* --- calls ------------------------------------------------------------------------ */
+/* --- calls ------------------------------------------------------------------------------- */
 
 static struct dd_pending *pending_new(struct dd_peer *peer, const struct dd_rpc *rpc)
 {
@@ -156,7 +156,7 @@ void dd_pending_answer_after(struct dd_pending *pending, uint64_t position)
     dd_gate_add(&pending->engine->gate, &pending->action, position);
 }
 
-/* --- bytes ------------------------------------------------------------------------- */
+/* --- bytes ------------------------------------------------------------------------------- */
 
 /* Closes a connection whose bytes can't be framed. */
 static void refuse_bytes(struct dd_peer *peer, const char *why)

@@ -82,7 +82,7 @@ void queue_expose(struct dd_journal *journal, const struct dd_head *head)
     queue->table_empty = false;
 }
 
-/* --- entries of WORK ----------------------------------------------------------- */
+/* --- entries of WORK --------------------------------------------------------------------- */
 
 struct work_item {
     int64_t since_ms;
@@ -184,7 +184,7 @@ static bool work_first(struct dd_journal *journal, struct func_queue *queue,
     return false;
 }
 
-/* --- questions ------------------------------------------------------------------- */
+/* --- questions --------------------------------------------------------------------------- */
 
 bool dd_journal_next_queued(struct dd_journal *journal, struct dd_span function,
                             bool (*skip)(void *user, struct dd_uuid id), void *user,
@@ -253,7 +253,7 @@ size_t dd_journal_queued(struct dd_journal *journal, struct dd_span function, si
     return count;
 }
 
-/* --- running --------------------------------------------------------------------- */
+/* --- running ----------------------------------------------------------------------------- */
 
 struct running {
     struct dd_journal *journal;

@@ -6,7 +6,7 @@
 #include "codec/record.h"
 #include "engine/journal_priv.h"
 
-/* --- one record ------------------------------------------------------------------ */
+/* --- one record -------------------------------------------------------------------------- */
 
 static int slot_compare(const void *key, const void *slot)
 {
@@ -43,7 +43,7 @@ int record_read(struct dd_journal *journal, uint64_t position, struct dd_error *
                                   : 1;
 }
 
-/* --- all records of one ------------------------------------------------------------ */
+/* --- all records of one ------------------------------------------------------------------ */
 
 struct positions {
     struct dd_uuid id;
@@ -239,7 +239,7 @@ int dd_journal_facts(struct dd_journal *journal, struct dd_uuid id,
     return rc == VISIT_ENDED ? 0 : rc;
 }
 
-/* --- heads and names ----------------------------------------------------------------- */
+/* --- heads and names --------------------------------------------------------------------- */
 
 static void head_copy(struct dd_head *to, const struct dd_head *from)
 {
@@ -294,7 +294,7 @@ bool dd_journal_find(struct dd_journal *journal, struct dd_span function, struct
     return !entry || !entry->removed;
 }
 
-/* --- the list --------------------------------------------------------------------------- */
+/* --- the list ---------------------------------------------------------------------------- */
 
 struct list {
     struct dd_journal *journal;

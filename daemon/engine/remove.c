@@ -69,7 +69,7 @@ static int remove_begin(struct dd_journal *journal, struct dd_batch *batch,
     return 0;
 }
 
-/* --- the later steps ------------------------------------------------------------ */
+/* --- the later steps --------------------------------------------------------------------- */
 
 struct removal {
     struct dd_batch *batch;

@@ -29,7 +29,7 @@ static struct dd_span key_of(const uint64_t *id)
     return dd_span_make(id, sizeof *id);
 }
 
-/* --- the backend --------------------------------------------------------------------- */
+/* --- the backend ------------------------------------------------------------------------- */
 
 static void backend_free(struct dd_backend_call *call)
 {
@@ -177,7 +177,7 @@ static void on_load(void *user, struct dd_span token, struct dd_span marker)
     dd_gate_add(&engine->gate, &call->action, position);
 }
 
-/* --- answers --------------------------------------------------------------------------- */
+/* --- answers ----------------------------------------------------------------------------- */
 
 static void log_determinism(struct dd_attached *attached, const struct dd_answer *answer)
 {

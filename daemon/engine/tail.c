@@ -4,7 +4,7 @@
 #include "codec/record.h"
 #include "engine/journal_priv.h"
 
-/* --- reads of tables ----------------------------------------------------------- */
+/* --- reads of tables --------------------------------------------------------------------- */
 
 struct get {
     struct dd_span key;
@@ -68,7 +68,7 @@ void head_deinit(struct dd_head *head)
     memset(head, 0, sizeof(*head));
 }
 
-/* --- the map --------------------------------------------------------------------- */
+/* --- the map ----------------------------------------------------------------------------- */
 
 struct tail_entry *tail_get(const struct dd_journal *journal, struct dd_uuid id)
 {

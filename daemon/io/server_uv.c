@@ -253,7 +253,7 @@ static void on_connection(uv_stream_t *listener, int status)
         connection_close(connection);
 }
 
-/* --- the path ------------------------------------------------------------------- */
+/* --- the path ---------------------------------------------------------------------------- */
 
 /* Takes the lock beside the socket; the file holds the owner's pid for the message. */
 static int lock_path(const char *path, int *out_fd, struct dd_error *error)

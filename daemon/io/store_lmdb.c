@@ -43,7 +43,7 @@ static struct store_lmdb *store_of(struct dd_store *store)
     return dd_container_of(store, struct store_lmdb, store);
 }
 
-/* --- committing ---------------------------------------------------------------- */
+/* --- committing -------------------------------------------------------------------------- */
 
 static int status_code(struct store_lmdb *s, int rc, struct dd_error *error)
 {
@@ -149,7 +149,7 @@ static void lmdb_usage(struct dd_store *store, struct dd_store_usage *out_usage)
     uv_mutex_unlock(&s->mutex);
 }
 
-/* --- reading --------------------------------------------------------------------- */
+/* --- reading ----------------------------------------------------------------------------- */
 
 static int read_fail(struct store_lmdb *s, int rc, struct dd_error *error)
 {
@@ -224,7 +224,7 @@ static int lmdb_scan(struct dd_store *store, enum dd_table table, struct dd_span
 
 static const struct dd_store_ops lmdb_ops = {lmdb_commit, lmdb_scan, lmdb_usage};
 
-/* --- opening ----------------------------------------------------------------------- */
+/* --- opening ----------------------------------------------------------------------------- */
 
 static int open_fail(struct store_lmdb *s, const char *doing, int rc, struct dd_error *error)
 {

@@ -62,7 +62,7 @@ struct store_lmdb {
     void *closed_user;
 };
 
-/* --- store_lmdb_dir.c: the directory, before LMDB sees it ------------------------ */
+/* --- store_lmdb_dir.c: the directory, before LMDB sees it -------------------------------- */
 
 int store_dir_make(const struct dd_store_lmdb_options *options, struct dd_error *error);
 int store_dir_lock(const char *dir, bool readonly, int *out_fd, struct dd_error *error);
@@ -75,14 +75,14 @@ bool store_reserve_release(const char *dir);
 bool store_reserve_exists(const char *dir, uint64_t bytes);
 void store_path(const char *dir, const char *name, char out_path[4096]);
 
-/* --- store_lmdb_pages.c: LMDB's file format, read with pread ---------------------- */
+/* --- store_lmdb_pages.c: LMDB's file format, read with pread ----------------------------- */
 
 /* 0; DD_STORE_CORRUPT when the file is not LMDB's or lacks pages that its trees
  * refer to, or, when `all`, any page is not as it should be; DD_STORE_VERSION.
  * Reads two pages of a file that is long enough, unless `all`. */
 int store_pages_check(int fd, uint64_t size, bool all, struct dd_error *error);
 
-/* --- store_lmdb_writer.c ----------------------------------------------------------- */
+/* --- store_lmdb_writer.c ----------------------------------------------------------------- */
 
 int store_writer_start(struct store_lmdb *s, struct dd_error *error);
 /* Returns when the thread has ended. */

@@ -28,7 +28,7 @@
 #include "engine/journal.h"
 #include "io/store_lmdb.h"
 
-/* --- the fixture -------------------------------------------------------------------- */
+/* --- the fixture ------------------------------------------------------------------------- */
 
 struct fixture {
     char dir[64];
@@ -213,7 +213,7 @@ static void path_in(const struct fixture *f, const char *name, char out[128])
     (void)snprintf(out, 128, "%s/%s", f->dir, name);
 }
 
-/* --- reading and writing ------------------------------------------------------------ */
+/* --- reading and writing ----------------------------------------------------------------- */
 
 static void test_scans(void **state)
 {
@@ -295,7 +295,7 @@ static void test_close_waits_for_the_commit(void **state)
     }
 }
 
-/* --- who may open it -------------------------------------------------------------------- */
+/* --- who may open it --------------------------------------------------------------------- */
 
 static void expect_refused(struct fixture *f, int code, const char *text)
 {
@@ -432,8 +432,7 @@ static void test_network_filesystems(void **state)
     assert_null(dd_store_lmdb_network(0x794C7630)); /* overlay */
 }
 
-/* --- lack of room --------------------------------------------------------------------------
- */
+/* --- lack of room ------------------------------------------------------------------------ */
 
 static void test_map_full(void **state)
 {

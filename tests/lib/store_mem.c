@@ -80,7 +80,7 @@ static void table_put(struct dd_store_mem_table *table, struct dd_span key,
         memcpy(entry->data + key.len, value.data, value.len);
 }
 
-/* --- the port ---------------------------------------------------------------------- */
+/* --- the port ---------------------------------------------------------------------------- */
 
 static void mem_commit(struct dd_store *store, const struct dd_batch *batch, dd_store_done done,
                        void *user)
@@ -129,7 +129,7 @@ static void mem_usage(struct dd_store *store, struct dd_store_usage *out_usage)
 
 static const struct dd_store_ops mem_ops = {mem_commit, mem_scan, mem_usage};
 
-/* --- life ---------------------------------------------------------------------------- */
+/* --- life -------------------------------------------------------------------------------- */
 
 struct dd_store_mem *dd_store_mem_new(void)
 {
@@ -165,7 +165,7 @@ struct dd_store_mem *dd_store_mem_copy(const struct dd_store_mem *mem)
     return copy;
 }
 
-/* --- steps --------------------------------------------------------------------------- */
+/* --- steps ------------------------------------------------------------------------------- */
 
 void dd_store_mem_apply(struct dd_store_mem *mem)
 {
@@ -249,7 +249,7 @@ void dd_store_mem_crash(struct dd_store_mem *mem)
     mem->fault_stays = false;
 }
 
-/* --- damage ----------------------------------------------------------------------------- */
+/* --- damage ------------------------------------------------------------------------------ */
 
 size_t dd_store_mem_count(const struct dd_store_mem *mem, enum dd_table table)
 {

@@ -78,7 +78,7 @@ static struct dd_error_object *failure(const char *text)
                                colon[1] ? dd_span_cstr(colon + 1) : DD_SPAN_NONE);
 }
 
-/* --- output ------------------------------------------------------------------------ */
+/* --- output ------------------------------------------------------------------------------ */
 
 static void print_time(struct dd_buf *out, const char *name, int64_t ms)
 {
@@ -186,7 +186,7 @@ static void print_head(struct dd_buf *out, const struct dd_execution *execution)
     dd_buf_printf(out, "\n");
 }
 
-/* --- the invariants that every story is held to ---------------------------------------- */
+/* --- the invariants that every story is held to ------------------------------------------ */
 
 static void demand(const struct story *story, bool holds, const char *command, const char *what)
 {
@@ -322,7 +322,7 @@ static void check_story(struct story *story, const char *command)
     }
 }
 
-/* --- commands ------------------------------------------------------------------------- */
+/* --- commands ---------------------------------------------------------------------------- */
 
 static struct dd_span token_of(const struct story *story, const char *word)
 {
@@ -628,7 +628,7 @@ void story_run(struct story *story, const char *command, struct dd_buf *out)
     dd_free(words.text);
 }
 
-/* --- life ------------------------------------------------------------------------------- */
+/* --- life -------------------------------------------------------------------------------- */
 
 static void make_foreign_token(struct story *story)
 {

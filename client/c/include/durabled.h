@@ -37,7 +37,7 @@ extern "C" {
  * lower of this and the daemon's. */
 #define DURABLED_LEVEL 1
 
-/* --- results ------------------------------------------------------------------ */
+/* --- results ----------------------------------------------------------------------------- */
 
 enum durabled_code {
     DURABLED_OK = 0,
@@ -106,7 +106,7 @@ DURABLED_API int durabled_return_text(struct durabled_result *result, const char
 DURABLED_API int durabled_raise(struct durabled_result *result, const char *type,
                                 const char *message);
 
-/* --- connection --------------------------------------------------------------- */
+/* --- connection -------------------------------------------------------------------------- */
 
 struct durabled;
 
@@ -134,7 +134,7 @@ struct durabled_peer {
 };
 DURABLED_API const struct durabled_peer *durabled_peer(const struct durabled *connection);
 
-/* --- replies ------------------------------------------------------------------ */
+/* --- replies ----------------------------------------------------------------------------- */
 
 /* An answer of the daemon. The small structs below point into one. */
 struct durabled_reply;
@@ -151,7 +151,7 @@ DURABLED_API int durabled_call(struct durabled *connection, const char *method,
                                const void *params, size_t params_len,
                                struct durabled_reply **out, struct durabled_error *error);
 
-/* --- client: executions, for any program -------------------------------------- */
+/* --- client: executions, for any program ------------------------------------------------- */
 
 /* `execution`, everywhere: an ARN, an execution id, a name, or "-" for the one
  * started last. Each function gives a struct whose `reply` the caller frees with
@@ -332,7 +332,7 @@ DURABLED_API int durabled_client_status(struct durabled *connection,
 DURABLED_API int durabled_client_log_level(struct durabled *connection, const char *set,
                                            char *out_level, struct durabled_error *error);
 
-/* --- session: one invocation of a handler ------------------------------------- */
+/* --- session: one invocation of a handler ------------------------------------------------ */
 
 /* Words. A *context* is what operations are started in. A *body* is user code run
  * for an operation. A *strand* is one line of control: the handler, or a child
@@ -411,7 +411,7 @@ DURABLED_API bool durabled_replaying(const struct durabled_context *context);
 DURABLED_API void durabled_log(struct durabled_context *context, const char *level,
                                const char *message);
 
-/* --- session: operations ------------------------------------------------------ */
+/* --- session: operations ----------------------------------------------------------------- */
 
 enum durabled_semantics {
     DURABLED_AT_LEAST_ONCE_PER_RETRY = 0,
@@ -492,7 +492,7 @@ DURABLED_API int durabled_strand(struct durabled_context *context, const char *n
                                  durabled_body body, void *user,
                                  struct durabled_operation **out);
 
-/* --- session: one level down -------------------------------------------------- */
+/* --- session: one level down ------------------------------------------------------------- */
 
 /* durabled_step() and its like are made of these. An operation that is started
  * here is awaited with durabled_await(), or never. */
@@ -579,7 +579,7 @@ DURABLED_API int durabled_operation_state(const struct durabled_operation *opera
 DURABLED_API const struct durabled_result *
 durabled_operation_result(const struct durabled_operation *operation);
 
-/* --- worker ------------------------------------------------------------------- */
+/* --- worker ------------------------------------------------------------------------------ */
 
 /* Serves one invocation, on a thread of the worker: usually durabled_execute().
  * OK: `output` is returned. FAILED: the invocation fails and is retried. UNWIND or

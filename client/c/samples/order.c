@@ -14,7 +14,7 @@
 
 #define FUNCTION "order-c"
 
-/* --- the workflow ------------------------------------------------------------------ */
+/* --- the workflow ------------------------------------------------------------------------ */
 
 /* Talks to the outside, so it is a step: its answer is kept. */
 static int reserve_stock(const struct durabled_attempt *attempt, struct durabled_result *result,
@@ -57,7 +57,7 @@ static int order_body(struct durabled_context *context, struct durabled_result *
     return rc == DURABLED_OK ? durabled_return(result, "{\"status\": \"approved\"}") : rc;
 }
 
-/* --- serving ------------------------------------------------------------------------ */
+/* --- serving ----------------------------------------------------------------------------- */
 
 static struct durabled_worker *worker;
 
@@ -99,7 +99,7 @@ static int serve(void)
     return rc == DURABLED_OK ? 0 : 1;
 }
 
-/* --- starting ------------------------------------------------------------------------- */
+/* --- starting ---------------------------------------------------------------------------- */
 
 static int print_outcome(struct durabled *connection, const char *arn,
                          struct durabled_error *error)

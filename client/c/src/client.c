@@ -69,7 +69,7 @@ static size_t map_array(const msgpack_object *map, const char *key,
     return array->via.array.size;
 }
 
-/* --- start, wait ------------------------------------------------------------------ */
+/* --- start, wait ------------------------------------------------------------------------- */
 
 int durabled_client_start(struct durabled *connection, const char *function,
                           const struct durabled_start_options *options,
@@ -123,7 +123,7 @@ int durabled_client_wait(struct durabled *connection, const char *execution, int
     return DURABLED_OK;
 }
 
-/* --- describe, list, stop ------------------------------------------------------------ */
+/* --- describe, list, stop ---------------------------------------------------------------- */
 
 int durabled_client_describe(struct durabled *connection, const char *execution, bool data,
                              struct durabled_description *out, struct durabled_error *error)
@@ -234,7 +234,7 @@ int durabled_client_stop(struct durabled *connection, const char *execution,
     return DURABLED_OK;
 }
 
-/* --- history, logs --------------------------------------------------------------------- */
+/* --- history, logs ----------------------------------------------------------------------- */
 
 int durabled_client_history(struct durabled *connection, const char *execution,
                             int64_t after_event, bool data, struct durabled_history *out,
@@ -309,8 +309,7 @@ int durabled_client_logs(struct durabled *connection, const char *execution, int
     return DURABLED_OK;
 }
 
-/* --- the daemon ----------------------------------------------------------------------------
- */
+/* --- the daemon -------------------------------------------------------------------------- */
 
 int durabled_client_functions(struct durabled *connection, struct durabled_functions *out,
                               struct durabled_error *error)

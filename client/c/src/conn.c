@@ -20,7 +20,7 @@
 #define HELLO_PATIENCE_MS 5000
 #define READ_STEP ((size_t)64 * 1024)
 
-/* --- replies -------------------------------------------------------------------- */
+/* --- replies ----------------------------------------------------------------------------- */
 
 void durabled_reply_free(struct durabled_reply *reply)
 {
@@ -117,7 +117,7 @@ bad:
     return NULL;
 }
 
-/* --- the table of open calls -------------------------------------------------------- */
+/* --- the table of open calls ------------------------------------------------------------- */
 
 static struct call **calls_slot(struct durabled *connection, uint32_t id)
 {
@@ -181,7 +181,7 @@ void calls_unwind(struct durabled *connection, const void *tag)
         return;
 }
 
-/* --- reading: the leader alone -------------------------------------------------------- */
+/* --- reading: the leader alone ----------------------------------------------------------- */
 
 /* A whole message: to its caller. An answer that nobody waits for is dropped. */
 static bool take_message(struct durabled *connection, const uint8_t *data, size_t len)
@@ -298,7 +298,7 @@ static void name_leader(struct durabled *connection)
     }
 }
 
-/* --- writing -------------------------------------------------------------------------- */
+/* --- writing ----------------------------------------------------------------------------- */
 
 /* The socket takes no more now. The daemon may itself wait until we read, so
  * read if nobody does. */
@@ -394,7 +394,7 @@ static int message_send(struct durabled *connection, const struct call *call,
     return DURABLED_OK;
 }
 
-/* --- calls -------------------------------------------------------------------------------- */
+/* --- calls ------------------------------------------------------------------------------- */
 
 static int check_owner(const struct durabled *connection, struct durabled_error *error)
 {
@@ -583,8 +583,7 @@ int durabled_call(struct durabled *connection, const char *method, const void *p
     return call_run(connection, NULL, method, &packed, out, error);
 }
 
-/* --- open and close --------------------------------------------------------------------------
- */
+/* --- open and close ---------------------------------------------------------------------- */
 
 struct durabled *connection_ref(struct durabled *connection)
 {

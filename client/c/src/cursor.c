@@ -19,7 +19,7 @@ struct cursor_entry {
     const msgpack_object *operation;
 };
 
-/* --- places ----------------------------------------------------------------------- */
+/* --- places ------------------------------------------------------------------------------ */
 
 /* FNV-1a over the id, then the position. */
 static uint64_t place_hash(const char *id, size_t len, int64_t position)
@@ -90,7 +90,7 @@ static bool reserve(struct cursor *cursor, size_t more)
     return true;
 }
 
-/* --- windows ----------------------------------------------------------------------- */
+/* --- windows ----------------------------------------------------------------------------- */
 
 void cursor_init(struct cursor *cursor)
 {
@@ -164,7 +164,7 @@ bool cursor_add(struct cursor *cursor, struct durabled_reply *reply)
     return true;
 }
 
-/* --- taking -------------------------------------------------------------------------- */
+/* --- taking ------------------------------------------------------------------------------ */
 
 static bool is_terminal(const msgpack_object *operation)
 {

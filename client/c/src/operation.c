@@ -5,7 +5,7 @@
 
 #include "session.h"
 
-/* --- making and freeing ------------------------------------------------------------ */
+/* --- making and freeing ------------------------------------------------------------------ */
 
 static const char *type_name(enum durabled_type type)
 {
@@ -157,7 +157,7 @@ void operations_free(struct durabled_session *session)
     session->operations_len = session->operations_cap = 0;
 }
 
-/* --- reading answers ---------------------------------------------------------------- */
+/* --- reading answers --------------------------------------------------------------------- */
 
 /* Keeps the outcome of a terminal operation: a `done` answer, or one of `ready`. */
 static int keep_outcome(struct durabled_operation *operation, const msgpack_object *map)
@@ -230,7 +230,7 @@ static int read_answer(struct durabled_operation *operation, struct durabled_rep
     return rc;
 }
 
-/* --- start --------------------------------------------------------------------------- */
+/* --- start ------------------------------------------------------------------------------- */
 
 static void pack_retry(struct params *params, const struct durabled_retry *retry)
 {
@@ -435,7 +435,7 @@ int durabled_start(struct durabled_context *context, const struct durabled_start
     return begin_operation(context, start, false, out, answer);
 }
 
-/* --- settling -------------------------------------------------------------------------- */
+/* --- settling ---------------------------------------------------------------------------- */
 
 /* A call about one operation; its answer, after that of a start sent ahead: why the
  * start failed explains why this did. */
@@ -558,7 +558,7 @@ durabled_operation_result(const struct durabled_operation *operation)
     return &operation->result;
 }
 
-/* --- bodies -------------------------------------------------------------------------- */
+/* --- bodies ------------------------------------------------------------------------------ */
 
 /* A body may return FAILED without saying why, or a number of its own. */
 static bool name_failure(struct durabled_result *result, int rc)
@@ -689,7 +689,7 @@ static int serve(struct durabled_answer *answer)
     return rc;
 }
 
-/* --- await ------------------------------------------------------------------------------ */
+/* --- await ------------------------------------------------------------------------------- */
 
 static void pack_await(struct durabled_context *context,
                        struct durabled_operation *const *operations, size_t len, bool any,
@@ -789,8 +789,7 @@ int durabled_await(struct durabled_context *context,
     return DURABLED_OK;
 }
 
-/* --- the usual operations ------------------------------------------------------------------
- */
+/* --- the usual operations ---------------------------------------------------------------- */
 
 /* A context stays until the session ends: what was started in it may outlive it. */
 static void release(struct durabled_operation *operation)

@@ -10,13 +10,13 @@
 /* One message may be as large as the protocol allows. */
 #define FRAME_MAX ((size_t)8 * 1024 * 1024)
 
-/* --- errors ------------------------------------------------------------------- */
+/* --- errors ------------------------------------------------------------------------------ */
 
 /* Fills `error` (NULL is allowed) and returns `code`. */
 int error_set(struct durabled_error *error, int code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* --- texts, failures ----------------------------------------------------------- */
+/* --- texts, failures --------------------------------------------------------------------- */
 
 /* Copies `len` bytes and a NUL into `out`, which was empty; false: no memory. */
 bool text_copy(struct durabled_text *out, const char *data, size_t len);
@@ -26,7 +26,7 @@ bool failure_is_empty(const struct durabled_failure *failure);
 /* Reads an ErrorObject into `out`, which was empty; false: no memory. */
 bool failure_read(struct durabled_failure *out, const msgpack_object *object);
 
-/* --- reading answers ------------------------------------------------------------- */
+/* --- reading answers --------------------------------------------------------------------- */
 
 /* The member `key` of a map; NULL when there is none, it is nil, or `map` is no map. */
 const msgpack_object *map_get(const msgpack_object *map, const char *key);
@@ -36,7 +36,7 @@ bool map_bool(const msgpack_object *map, const char *key);
 struct durabled_text map_text(const msgpack_object *map, const char *key);
 bool map_text_is(const msgpack_object *map, const char *key, const char *text);
 
-/* --- writing parameters ----------------------------------------------------------- */
+/* --- writing parameters ------------------------------------------------------------------ */
 
 /* One map under construction; failed allocations show when it is sent. */
 struct params {
@@ -59,7 +59,7 @@ void params_failure(struct params *params, const char *key,
 /* The next value is packed by hand with these. */
 void pack_text(msgpack_packer *packer, const char *text, size_t len);
 
-/* --- frames ------------------------------------------------------------------------ */
+/* --- frames ------------------------------------------------------------------------------ */
 
 /* Finds the end of one MessagePack value in a buffer that grows; each byte is
  * looked at once. */
@@ -72,7 +72,7 @@ void scan_start(struct scan *scan);
 /* 1: a value ends at scan->at. 0: more bytes are needed. -1: over the limits. */
 int scan_feed(struct scan *scan, const uint8_t *data, size_t len);
 
-/* --- replies ------------------------------------------------------------------------ */
+/* --- replies ----------------------------------------------------------------------------- */
 
 struct durabled_reply {
     char *frame;      /* objects point into it */
@@ -91,7 +91,7 @@ const char *reply_cstr(struct durabled_reply *reply, const msgpack_object *map,
 struct durabled_text reply_text(struct durabled_reply *reply, const msgpack_object *map,
                                 const char *key);
 
-/* --- connections --------------------------------------------------------------------- */
+/* --- connections ------------------------------------------------------------------------- */
 
 enum call_state { CALL_OPEN, CALL_ANSWERED, CALL_LOST, CALL_UNWOUND };
 
@@ -157,7 +157,7 @@ void connection_lost(struct durabled *connection, const char *why);
 
 struct durabled *connection_ref(struct durabled *connection);
 
-/* --- finding the socket ---------------------------------------------------------------- */
+/* --- finding the socket ------------------------------------------------------------------ */
 
 /* Connects to the first path that answers; gives the descriptor and its path. */
 int socket_find(const char *socket, int *out_fd, char **out_path, struct durabled_error *error);

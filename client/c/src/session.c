@@ -9,7 +9,7 @@
 /* The profile of clients that imitate no official SDK. */
 #define PROFILE "c"
 
-/* --- calls ------------------------------------------------------------------------ */
+/* --- calls ------------------------------------------------------------------------------- */
 
 int session_fail(struct durabled_session *session, int code, const struct durabled_error *error)
 {
@@ -92,7 +92,7 @@ void served_hand_back(struct served *served)
     pthread_mutex_unlock(&served->lock);
 }
 
-/* --- the cursor ---------------------------------------------------------------------- */
+/* --- the cursor -------------------------------------------------------------------------- */
 
 /* Two strands may want a window at once; the second finds the first one's. */
 static int fetch_window(struct durabled_session *session)
@@ -153,7 +153,7 @@ bool durabled_replaying(const struct durabled_context *context)
     return replays;
 }
 
-/* --- begin ------------------------------------------------------------------------------ */
+/* --- begin ------------------------------------------------------------------------------- */
 
 static void session_free(struct durabled_session *session)
 {
@@ -282,8 +282,7 @@ void durabled_session_error(struct durabled_session *session, struct durabled_er
     pthread_mutex_unlock(&session->lock);
 }
 
-/* --- logs -----------------------------------------------------------------------------------
- */
+/* --- logs -------------------------------------------------------------------------------- */
 
 void durabled_log(struct durabled_context *context, const char *level, const char *message)
 {
@@ -302,8 +301,7 @@ void durabled_log(struct durabled_context *context, const char *level, const cha
     (void)notify_send(session->connection, "session.log", &params, NULL);
 }
 
-/* --- end -------------------------------------------------------------------------------------
- */
+/* --- end --------------------------------------------------------------------------------- */
 
 /* What the program could not go on with, as the error of the execution. */
 static void pack_error(struct params *params, const struct durabled_error *error, int code)

@@ -65,7 +65,7 @@ bool text_copy(struct durabled_text *out, const char *data, size_t len)
     return true;
 }
 
-/* --- failures ------------------------------------------------------------------- */
+/* --- failures ---------------------------------------------------------------------------- */
 
 void failure_clear(struct durabled_failure *failure)
 {
@@ -161,7 +161,7 @@ bool failure_read(struct durabled_failure *out, const msgpack_object *object)
     return ok;
 }
 
-/* --- results ---------------------------------------------------------------------- */
+/* --- results ----------------------------------------------------------------------------- */
 
 void durabled_result_clear(struct durabled_result *result)
 {

@@ -4,7 +4,7 @@
 
 #include "priv.h"
 
-/* --- reading ------------------------------------------------------------------- */
+/* --- reading ----------------------------------------------------------------------------- */
 
 static bool str_is(const msgpack_object *object, const char *text)
 {
@@ -65,7 +65,7 @@ bool map_text_is(const msgpack_object *map, const char *key, const char *text)
     return value && str_is(value, text);
 }
 
-/* --- writing ------------------------------------------------------------------- */
+/* --- writing ----------------------------------------------------------------------------- */
 
 void params_init(struct params *params)
 {
@@ -156,7 +156,7 @@ void params_failure(struct params *params, const char *key,
     }
 }
 
-/* --- the end of a value ----------------------------------------------------------- */
+/* --- the end of a value ------------------------------------------------------------------ */
 
 void scan_start(struct scan *scan)
 {

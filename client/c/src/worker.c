@@ -51,7 +51,7 @@ static void tell(const struct durabled_worker *worker, const char *text)
         worker->config.on_event(text, worker->config.user);
 }
 
-/* --- one invocation --------------------------------------------------------------- */
+/* --- one invocation ---------------------------------------------------------------------- */
 
 static const struct durabled_function *find_function(const struct durabled_worker *worker,
                                                      struct durabled_text name)
@@ -193,7 +193,7 @@ static void serve_invocation(struct slot *slot, struct durabled *connection,
     durabled_result_clear(&output);
 }
 
-/* --- a thread -------------------------------------------------------------------------- */
+/* --- a thread ---------------------------------------------------------------------------- */
 
 static bool is_stopping(struct durabled_worker *worker)
 {
@@ -263,8 +263,7 @@ static void *slot_main(void *argument)
     return NULL;
 }
 
-/* --- the manager ----------------------------------------------------------------------------
- */
+/* --- the manager ------------------------------------------------------------------------- */
 
 static void pack_functions(const struct durabled_worker_config *config, struct params *params)
 {
@@ -515,8 +514,7 @@ int durabled_worker_run(struct durabled_worker *worker, struct durabled_error *e
     return rc;
 }
 
-/* --- new, stop, free ------------------------------------------------------------------------
- */
+/* --- new, stop, free --------------------------------------------------------------------- */
 
 static int check_config(const struct durabled_worker_config *config,
                         struct durabled_error *error)

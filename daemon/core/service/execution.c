@@ -40,7 +40,7 @@ void dd_execution_free(struct dd_execution *execution)
     dd_free(execution);
 }
 
-/* --- what it shows --------------------------------------------------------------- */
+/* --- what it shows ----------------------------------------------------------------------- */
 
 static enum dd_work work(const struct dd_execution *execution)
 {
@@ -161,7 +161,7 @@ void dd_execution_standing(const struct dd_execution *execution, struct dd_stand
     };
 }
 
-/* --- start ------------------------------------------------------------------------- */
+/* --- start ------------------------------------------------------------------------------- */
 
 int dd_execution_start(struct dd_execution *execution, const struct dd_start *start,
                        int64_t now_ms, struct dd_facts *out, struct dd_error *error)
@@ -201,7 +201,7 @@ int dd_execution_start_again(const struct dd_execution *execution, struct dd_spa
                    execution->arn->data);
 }
 
-/* --- the end -------------------------------------------------------------------------- */
+/* --- the end ----------------------------------------------------------------------------- */
 
 void dd_execution_close_failed(struct dd_execution *execution, struct dd_error_object *failure,
                                int64_t now_ms, struct dd_facts *out)
@@ -246,7 +246,7 @@ static void time_out(struct dd_execution *execution, int64_t now_ms, struct dd_f
     dd_execution_emit(execution, fact);
 }
 
-/* --- time ------------------------------------------------------------------------------- */
+/* --- time -------------------------------------------------------------------------------- */
 
 /* In the order in which they were due, however late this call is. */
 void dd_execution_due(struct dd_execution *execution, int64_t now_ms, struct dd_facts *out)

@@ -16,7 +16,7 @@ static int corrupt(struct dd_error *error, const struct dd_fact *fact, const cha
                    fact->event_id, why);
 }
 
-/* --- operations -------------------------------------------------------------- */
+/* --- operations -------------------------------------------------------------------------- */
 
 static void set_status(struct dd_execution *execution, struct dd_node *node,
                        enum dd_operation_status status)
@@ -201,7 +201,7 @@ static int fold_operation(struct dd_execution *execution, const struct operation
     return 0;
 }
 
-/* --- the execution ------------------------------------------------------------- */
+/* --- the execution ----------------------------------------------------------------------- */
 
 static struct dd_text *format_arn(const struct dd_execution *execution,
                                   const struct dd_fact *fact)
@@ -258,7 +258,7 @@ static void fold_closed(struct dd_execution *execution, const struct dd_fact *fa
     execution->retry_ms = 0;
 }
 
-/* --- invocations ----------------------------------------------------------------- */
+/* --- invocations ------------------------------------------------------------------------- */
 
 static int fold_invocation_started(struct dd_execution *execution, const struct dd_fact *fact,
                                    struct dd_error *error)
@@ -346,7 +346,7 @@ static int fold_checkpointed(struct dd_execution *execution, const struct dd_fac
     return 0;
 }
 
-/* --- apply ------------------------------------------------------------------------ */
+/* --- apply ------------------------------------------------------------------------------- */
 
 static int check_order(const struct dd_execution *execution, const struct dd_fact *fact,
                        struct dd_error *error)

@@ -9,7 +9,7 @@
 /* Delays between retries of a failed invocation: 1, 2, 4, ... up to 60 seconds. */
 #define RETRY_DELAY_MAX_S 60
 
-/* --- the beginning ------------------------------------------------------------------ */
+/* --- the beginning ----------------------------------------------------------------------- */
 
 void dd_envelope_deinit(struct dd_envelope *envelope)
 {
@@ -78,7 +78,7 @@ void dd_execution_invoke(struct dd_execution *execution, int64_t now_ms,
     *out_envelope = envelope;
 }
 
-/* --- the end ------------------------------------------------------------------------- */
+/* --- the end ----------------------------------------------------------------------------- */
 
 static void emit_completed(struct dd_execution *execution, struct dd_error_object *failure,
                            int64_t due_ms, int64_t now_ms, struct dd_facts *out)

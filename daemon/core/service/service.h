@@ -81,7 +81,7 @@ struct dd_text *dd_execution_result(const struct dd_execution *execution);
 struct dd_error_object *dd_execution_error(const struct dd_execution *execution);
 int64_t dd_execution_timeout_s(const struct dd_execution *execution);
 
-/* --- events ------------------------------------------------------------- */
+/* --- events ------------------------------------------------------------------------------ */
 
 struct dd_start {
     struct dd_uuid id;
@@ -201,7 +201,7 @@ void dd_execution_due(struct dd_execution *execution, int64_t now_ms, struct dd_
 int dd_execution_check(const struct dd_execution *execution,
                        struct dd_error *error) DD_MUST_CHECK;
 
-/* --- reading for people --------------------------------------------------- */
+/* --- reading for people ------------------------------------------------------------------ */
 
 /* Every operation in order of start, EXECUTION first. Borrowed, valid until the
  * next event. */

@@ -107,7 +107,7 @@ void dd_execution_emit(struct dd_execution *execution, struct dd_fact *fact);
 void dd_execution_close_failed(struct dd_execution *execution, struct dd_error_object *failure,
                                int64_t now_ms, struct dd_facts *out);
 
-/* --- node.c: operations and their indexes ----------------------------------- */
+/* --- node.c: operations and their indexes ------------------------------------------------ */
 
 /* Whether only time or the outside can complete it (service-api 2.1). */
 bool dd_operation_pending(const struct dd_operation *operation);
@@ -131,7 +131,7 @@ void dd_node_set_text(struct dd_execution *execution, struct dd_text **slot,
 void dd_node_set_error(struct dd_execution *execution, struct dd_node *node,
                        struct dd_error_object *error);
 
-/* --- timer.c ---------------------------------------------------------------- */
+/* --- timer.c ----------------------------------------------------------------------------- */
 
 /* `node` has due_ms set and its change numbered, and is not armed. */
 void dd_timer_arm(struct dd_execution *execution, struct dd_node *node);
@@ -144,7 +144,7 @@ struct dd_node *dd_timer_first(const struct dd_execution *execution);
 void dd_timers_fire(struct dd_execution *execution, int64_t now_ms, int64_t until_ms,
                     struct dd_facts *out);
 
-/* --- token.c ---------------------------------------------------------------- */
+/* --- token.c ----------------------------------------------------------------------------- */
 
 struct dd_token {
     struct dd_uuid id;
@@ -175,7 +175,7 @@ int dd_constraint_start(const struct dd_start *start, struct dd_error *error) DD
 int dd_constraint_checkpoint(const struct dd_checkpoint *checkpoint,
                              struct dd_error *error) DD_MUST_CHECK;
 
-/* --- transition.c: one row per (type, action) (service-api 3.4) --------------- */
+/* --- transition.c: one row per (type, action) (service-api 3.4) -------------------------- */
 
 /* Whether `update` may follow `status` (NONE: the operation does not exist). Sets
  * the status that it leads to. */
@@ -187,7 +187,7 @@ int dd_transition_check(const struct dd_update *update, enum dd_operation_status
 void dd_transition_emit(struct dd_execution *execution, const struct dd_update *update,
                         int64_t now_ms, struct dd_facts *out);
 
-/* --- batch.c: the updates of one checkpoint (service-api 3.5, 3.6) ------------- */
+/* --- batch.c: the updates of one checkpoint (service-api 3.5, 3.6) ----------------------- */
 
 struct dd_batch_sum {
     size_t created; /* operations that it adds */

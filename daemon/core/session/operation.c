@@ -7,7 +7,7 @@
 
 #include "base/alloc.h"
 
-/* --- units -------------------------------------------------------------------------- */
+/* --- units ------------------------------------------------------------------------------- */
 
 static struct unit *unit_new(struct dd_session *session, const struct dd_call *call,
                              struct unit *context, struct dd_text *id, struct record *record)
@@ -119,7 +119,7 @@ bool unit_done(struct unit *unit)
     return unit->state == UNIT_DONE;
 }
 
-/* --- answers ------------------------------------------------------------------------- */
+/* --- answers ----------------------------------------------------------------------------- */
 
 static uint32_t next_attempt(const struct unit *unit)
 {
@@ -213,8 +213,7 @@ static int check_identity(const struct dd_call *call, const struct unit *context
                    mismatch.text);
 }
 
-/* --- retries ---------------------------------------------------------------------------------
- */
+/* --- retries ----------------------------------------------------------------------------- */
 
 static void step_failed(struct dd_session *session, struct unit *unit, uint64_t call,
                         uint64_t client)

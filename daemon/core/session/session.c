@@ -10,7 +10,7 @@ static struct dd_span handle_key(const uint32_t *handle)
     return dd_span_make(handle, sizeof *handle);
 }
 
-/* --- answers ------------------------------------------------------------------------ */
+/* --- answers ----------------------------------------------------------------------------- */
 
 void answer(struct dd_session *session, const struct dd_answer *reply)
 {
@@ -28,7 +28,7 @@ void answer_error(struct dd_session *session, uint64_t call, const struct dd_err
     answer(session, &(struct dd_answer){.kind = DD_ANSWER_ERROR, .call = call, .error = error});
 }
 
-/* --- records -------------------------------------------------------------------------- */
+/* --- records ----------------------------------------------------------------------------- */
 
 struct record *record_find(struct dd_session *session, const struct dd_text *id)
 {
@@ -216,8 +216,7 @@ static void call_end(struct dd_session *session, const struct dd_call *call)
     strands_unwind(session);
 }
 
-/* --- begin and loading -----------------------------------------------------------------------
- */
+/* --- begin and loading ------------------------------------------------------------------- */
 
 static void load(struct dd_session *session, struct dd_span marker)
 {

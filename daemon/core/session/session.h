@@ -48,7 +48,7 @@ const struct dd_profile *dd_profile_find(struct dd_span name);
 struct dd_text *dd_operation_id(const struct dd_profile *profile, struct dd_span prefix,
                                 uint32_t position);
 
-/* --- retry strategies as data (sdk-semantics 4.1) -------------------------- */
+/* --- retry strategies as data (sdk-semantics 4.1) ---------------------------------------- */
 
 enum dd_backoff { DD_BACKOFF_EXPONENTIAL, DD_BACKOFF_LINEAR };
 enum dd_jitter { DD_JITTER_NONE, DD_JITTER_FULL, DD_JITTER_HALF };
@@ -67,7 +67,7 @@ struct dd_retry {
 int64_t dd_retry_delay(const struct dd_retry *retry, enum dd_delay_rounding rounding,
                        uint32_t attempt, double unit);
 
-/* --- calls ------------------------------------------------------------------ */
+/* --- calls ------------------------------------------------------------------------------- */
 
 enum dd_call_kind {
     DD_CALL_OPERATIONS, /* the next window of the replay cursor */
@@ -195,7 +195,7 @@ struct dd_session_effects {
     void (*load)(void *user, struct dd_span token, struct dd_span marker);
 };
 
-/* --- events ------------------------------------------------------------------ */
+/* --- events ------------------------------------------------------------------------------ */
 
 struct dd_session_begin {
     uint64_t call; /* answered BEGUN once the state is complete */

@@ -131,7 +131,7 @@ struct dd_session {
     int64_t now_ms;
 };
 
-/* --- session.c -------------------------------------------------------------------- */
+/* --- session.c --------------------------------------------------------------------------- */
 
 void answer(struct dd_session *session, const struct dd_answer *answer);
 void answer_kind(struct dd_session *session, uint64_t call, enum dd_answer_kind kind);
@@ -142,7 +142,7 @@ void record_merge(struct dd_session *session, const struct dd_operation *operati
 struct record *record_find(struct dd_session *session, const struct dd_text *id);
 struct unit *unit_find(struct dd_session *session, uint32_t handle);
 
-/* --- operation.c --------------------------------------------------------------------- */
+/* --- operation.c ------------------------------------------------------------------------- */
 
 void operation_start(struct dd_session *session, const struct dd_call *call);
 void operation_succeed(struct dd_session *session, const struct dd_call *call);
@@ -161,7 +161,7 @@ void operation_run_again(struct dd_session *session, struct unit *unit, uint64_t
 bool unit_done(struct unit *unit);
 void unit_free(struct unit *unit);
 
-/* --- batch.c ---------------------------------------------------------------------------- */
+/* --- batch.c ----------------------------------------------------------------------------- */
 
 /* Queues an update and returns where to fill it in; id, names and parent are the
  * unit's. `sync`: somebody waits for it. Valid until the next one. */
@@ -178,7 +178,7 @@ int64_t batch_next_due(const struct dd_session *session);
 void batch_drop_async(struct dd_session *session);
 void batch_free(struct dd_session *session);
 
-/* --- strand.c ----------------------------------------------------------------------------- */
+/* --- strand.c ---------------------------------------------------------------------------- */
 
 struct strand *strand_new(struct dd_session *session);
 void strand_free(struct strand *strand);
@@ -190,8 +190,7 @@ void strands_unwind(struct dd_session *session);
 int64_t strands_next_due(const struct dd_session *session);
 void awaits_forget(struct dd_session *session, uint64_t client);
 
-/* --- cursor.c, profile.c --------------------------------------------------------------------
- */
+/* --- cursor.c, profile.c ----------------------------------------------------------------- */
 
 void cursor_build(struct dd_session *session);
 /* Fills the next window into `answer`. */

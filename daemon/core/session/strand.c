@@ -82,7 +82,7 @@ void await_park(struct dd_session *session, const struct dd_call *call)
     }
 }
 
-/* --- answering --------------------------------------------------------------------- */
+/* --- answering --------------------------------------------------------------------------- */
 
 static void answer_ready(struct dd_session *session, const struct await *await)
 {
@@ -134,7 +134,7 @@ static bool await_try(struct dd_session *session, struct await *await)
     return false;
 }
 
-/* --- suspension ------------------------------------------------------------------------ */
+/* --- suspension -------------------------------------------------------------------------- */
 
 static bool body_runs(const struct dd_session *session)
 {

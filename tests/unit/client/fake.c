@@ -25,7 +25,7 @@ struct fake {
     char problem[1024];
 };
 
-/* --- JSON to MessagePack and back ---------------------------------------------------- */
+/* --- JSON to MessagePack and back -------------------------------------------------------- */
 
 static void pack_json(msgpack_packer *packer, const json_t *value)
 {
@@ -109,7 +109,7 @@ static json_t *to_json(const msgpack_object *object)
     return json_null();
 }
 
-/* --- messages -------------------------------------------------------------------------- */
+/* --- messages ---------------------------------------------------------------------------- */
 
 static void fail_script(struct fake *fake, const char *format, ...)
 {
@@ -173,8 +173,7 @@ static void reply(struct fake *fake, const json_t *id, const json_t *step)
     msgpack_sbuffer_destroy(&out);
 }
 
-/* --- steps ---------------------------------------------------------------------------------
- */
+/* --- steps ------------------------------------------------------------------------------- */
 
 static bool same_params(const json_t *wanted, const json_t *given)
 {

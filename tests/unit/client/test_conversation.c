@@ -61,7 +61,7 @@ static void converse(const char *script, durabled_body body, const char *output)
     converse_at(1, script, body, DURABLED_OK, output);
 }
 
-/* --- steps ----------------------------------------------------------------------------- */
+/* --- steps ------------------------------------------------------------------------------- */
 
 static int returns_number(const struct durabled_attempt *attempt,
                           struct durabled_result *result, void *user)
@@ -272,7 +272,7 @@ static void test_retry_suspends(void **state)
         step_with_retry, "{\"Status\": \"PENDING\"}");
 }
 
-/* --- waits ------------------------------------------------------------------------------ */
+/* --- waits ------------------------------------------------------------------------------- */
 
 static int one_wait(struct durabled_context *context, struct durabled_result *result,
                     void *user)
@@ -373,8 +373,7 @@ static void test_await_any_of_three(void **state)
              three_waits, "{\"Status\": \"SUCCEEDED\"}");
 }
 
-/* --- contexts and strands ------------------------------------------------------------------
- */
+/* --- contexts and strands ---------------------------------------------------------------- */
 
 static int inner(struct durabled_context *context, struct durabled_result *result, void *user)
 {

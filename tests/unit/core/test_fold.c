@@ -7,7 +7,7 @@
 #include "base/rng.h"
 #include "tests/unit/core/service_test.h"
 
-/* --- facts that cannot follow --------------------------------------------------- */
+/* --- facts that cannot follow ------------------------------------------------------------ */
 
 /* Folds a copy of the story's facts after `spoil` changed fact `at`; it must be
  * refused there, not before. */
@@ -123,7 +123,7 @@ static void what_cannot_follow_is_refused(void **state)
     spoiled(6, type_wrong);
 }
 
-/* --- random stories ---------------------------------------------------------------- */
+/* --- random stories ---------------------------------------------------------------------- */
 
 static const char *const ids[] = {"a", "b", "c", "d", "e", "f", "g", "h"};
 static const char *const types[] = {"STEP", "STEP", "CONTEXT", "WAIT"};

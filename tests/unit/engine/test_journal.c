@@ -16,7 +16,7 @@
 
 #define T0 1700000000000
 
-/* --- the model -------------------------------------------------------------------- */
+/* --- the model --------------------------------------------------------------------------- */
 
 struct model_op {
     uint64_t position;
@@ -59,7 +59,7 @@ static struct model_state model_state(const struct model *model, struct dd_uuid 
     return state;
 }
 
-/* --- the fixture ------------------------------------------------------------------- */
+/* --- the fixture ------------------------------------------------------------------------- */
 
 struct fixture {
     struct dd_store_mem *mem;
@@ -229,7 +229,7 @@ static uint64_t delete (struct fixture *f, size_t i)
     return op->position;
 }
 
-/* --- comparing ----------------------------------------------------------------------- */
+/* --- comparing --------------------------------------------------------------------------- */
 
 struct seen {
     const struct model *model;
@@ -436,7 +436,7 @@ static void compare_restart(struct fixture *f, bool applied)
     dd_store_mem_free(copy);
 }
 
-/* --- random histories ------------------------------------------------------------------ */
+/* --- random histories -------------------------------------------------------------------- */
 
 static void random_append(struct fixture *f)
 {
@@ -574,8 +574,7 @@ static void test_random_histories(void **state)
     }
 }
 
-/* --- single stories ------------------------------------------------------------------------
- */
+/* --- single stories ---------------------------------------------------------------------- */
 
 static void settle(struct fixture *f)
 {
@@ -851,8 +850,7 @@ static void test_delete_in_steps(void **state)
     teardown(&f);
 }
 
-/* --- many timers ---------------------------------------------------------------------------
- */
+/* --- many timers ------------------------------------------------------------------------- */
 
 static void test_many_due(void **state)
 {
