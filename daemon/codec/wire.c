@@ -283,6 +283,8 @@ int dd_wire_read_call(enum dd_call_kind kind, struct dd_params *params, struct d
             rc = dd_params_text(params, "payload", DD_OPTIONAL, &out->payload, error);
         if (rc == 0)
             rc = dd_params_text(params, "summary", DD_OPTIONAL, &out->summary, error);
+        if (rc == 0)
+            rc = dd_params_bool(params, "replay_children", &out->replay_children, error);
         return rc;
     case DD_CALL_FAIL:
         return read_fail(params, out, error);

@@ -461,7 +461,8 @@ static bool unrecorded(const struct unit *unit)
 static void context_succeeded(struct dd_update *update, const struct dd_call *call)
 {
     update->has_context_options = true;
-    update->replay_children = call->payload.len > DD_REPLAY_CHILDREN_THRESHOLD;
+    update->replay_children =
+        call->replay_children || call->payload.len > DD_REPLAY_CHILDREN_THRESHOLD;
     if (update->replay_children) {
         dd_text_unref(update->payload);
         update->payload = dd_text_new(call->summary.data ? call->summary : DD_SPAN(""));

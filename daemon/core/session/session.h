@@ -119,6 +119,7 @@ struct dd_call {
     /* SUCCEED, END */
     struct dd_span payload;
     struct dd_span summary; /* CONTEXT: stored instead of a payload that is too large */
+    bool replay_children;   /* CONTEXT: it is too large, and was not sent */
 
     /* FAIL, END */
     struct dd_error_object *error;

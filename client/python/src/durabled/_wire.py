@@ -1,0 +1,224 @@
+"""The connection to the daemon: MessagePack-RPC over a Unix socket.
+
+A thread reads; calls may be made from any thread and any number may be open at once. A
+connection belongs to the process that opened it: a forked child must open its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import threading
+from collections.abc import Callable, Mapping
+from queue import SimpleQueue
+from typing import Any
+
+import msgpack
+
+from durabled.__about__ import __version__
+from durabled.exceptions import DurableExecutionsError, InvalidStateError
+
+LEVEL = 1
+"""The highest level of the protocol that this client speaks."""
+
+FRAME_MAX = 8 * 1024 * 1024
+"""The longest message, in bytes; the daemon refuses longer ones."""
+
+
+class ConnectionLostError(DurableExecutionsError):
+    """The daemon is gone, or closed the connection."""
+
+
+class NoDaemonError(DurableExecutionsError, ConnectionError):
+    """No daemon answers on any of the paths that were tried."""
+
+
+class CallError(DurableExecutionsError):
+    """The daemon refused one call."""
+
+    def __init__(self, code: str, message: str, field: str | None = None) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code
+        self.message = message
+        self.field = field
+
+
+def socket_paths(path: str | os.PathLike[str] | None = None) -> list[str]:
+    """Where a daemon is looked for: the path given, else DURABLED_SOCKET, else the user's
+    runtime directory, then the system's."""
+    if path is not None:
+        return [os.fspath(path)]
+    named = os.environ.get("DURABLED_SOCKET")
+    if named:
+        return [named]
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    own = [os.path.join(runtime, "durabled.sock")] if runtime else []
+    return [*own, "/run/durabled/durabled.sock"]
+
+
+def _dial(path: str | os.PathLike[str] | None) -> socket.socket:
+    tried = []
+    for candidate in socket_paths(path):
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            sock.connect(candidate)
+        except OSError as error:
+            sock.close()
+            tried.append(f"  {candidate}: {error.strerror or error}")
+        else:
+            return sock
+    raise NoDaemonError(
+        "no durabled answers; tried\n"
+        + "\n".join(tried)
+        + "\nStart one with `durabled serve`, or name its socket in DURABLED_SOCKET."
+    )
+
+
+class Reply:
+    """The answer to a call, once it comes."""
+
+    __slots__ = ("_queue",)
+
+    def __init__(self) -> None:
+        self._queue: SimpleQueue[tuple[Any, Any] | None] = SimpleQueue()
+
+    def put(self, answer: tuple[Any, Any] | None) -> None:
+        self._queue.put(answer)
+
+    def result(self) -> dict[str, Any]:
+        """Waits for the answer; raises CallError or ConnectionLostError. Once only."""
+        answer = self._queue.get()
+        if answer is None:
+            raise ConnectionLostError("the connection to durabled is lost")
+        error, result = answer
+        if error is not None:
+            raise CallError(error["code"], error["message"], error.get("field"))
+        return dict(result)
+
+
+class Connection:
+    """One connection, past its `hello`."""
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str] | None = None,
+        on_lost: Callable[[Connection], object] | None = None,
+    ) -> None:
+        self._socket = _dial(path)
+        self._on_lost = on_lost
+        self._pid = os.getpid()
+        self._lock = threading.Lock()
+        self._packer = msgpack.Packer(use_bin_type=False)
+        self._open: dict[int, Reply] = {}
+        self._last = 0
+        self._lost = False
+        self._reader = threading.Thread(target=self._read, name="durabled-reader", daemon=True)
+        self._reader.start()
+        try:
+            self.server = self.call("hello", level=LEVEL, client=f"python/{__version__}")
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def lost(self) -> bool:
+        return self._lost
+
+    @property
+    def mine(self) -> bool:
+        """False in a forked child."""
+        return os.getpid() == self._pid
+
+    def close(self) -> None:
+        """Ends the connection; open calls raise ConnectionLostError."""
+        with contextlib.suppress(OSError):  # it is gone already
+            self._socket.shutdown(socket.SHUT_RDWR)
+
+    def call(self, method: str, **params: Any) -> dict[str, Any]:
+        """Makes a call and waits for its answer."""
+        return self.post(method, params).result()
+
+    def post(self, method: str, params: Mapping[str, Any]) -> Reply:
+        """Makes a call; the answer may be waited for later."""
+        return self.post_all([(method, params)])[0]
+
+    def post_all(self, calls: list[tuple[str, Mapping[str, Any]]]) -> list[Reply]:
+        """Makes several calls in one write; they are served in this order."""
+        replies = [Reply() for _ in calls]
+        with self._lock:
+            self._check_usable()
+            frames = []
+            for (method, params), reply in zip(calls, replies, strict=True):
+                self._last += 1
+                frames.append(self._pack([0, self._last, method, [_without_none(params)]]))
+                self._open[self._last] = reply
+            self._send(b"".join(frames))
+        return replies
+
+    def notify(self, method: str, params: Mapping[str, Any]) -> None:
+        """Sends what is never answered. Dropped, rather than waited for, when the socket
+        takes no more."""
+        with self._lock:
+            if self._lost or not self.mine:
+                return
+            frame = self._packer.pack([2, method, [_without_none(params)]])
+            try:
+                sent = self._socket.send(frame, socket.MSG_DONTWAIT)
+            except OSError:
+                return
+            if sent < len(frame):
+                self._send(frame[sent:])
+
+    def _pack(self, message: list[Any]) -> bytes:
+        frame: bytes = self._packer.pack(message)
+        if len(frame) > FRAME_MAX:
+            raise CallError(
+                "Protocol.InvalidParams",
+                f"{message[2]}: a message of {len(frame)} bytes; at most {FRAME_MAX} are taken",
+            )
+        return frame
+
+    def _check_usable(self) -> None:
+        if not self.mine:
+            raise InvalidStateError(
+                "this process was forked: the durable execution belongs to its parent"
+            )
+        if self._lost:
+            raise ConnectionLostError("the connection to durabled is lost")
+
+    def _send(self, data: bytes) -> None:
+        try:
+            self._socket.sendall(data)
+        except OSError:
+            # The reader sees the end as well, and fails what is open.
+            self.close()
+
+    def _read(self) -> None:
+        unpacker = msgpack.Unpacker(
+            raw=False, strict_map_key=False, max_buffer_size=2 * FRAME_MAX
+        )
+        try:
+            while data := self._socket.recv(256 * 1024):
+                unpacker.feed(data)
+                for _, number, error, result in unpacker:
+                    with self._lock:
+                        reply = self._open.pop(number, None)
+                    if reply:
+                        reply.put((error, result))
+        except OSError:
+            pass  # as good as its end
+        finally:
+            with self._lock:
+                self._lost = True
+                still_open = list(self._open.values())
+                self._open.clear()
+            self._socket.close()
+            for reply in still_open:
+                reply.put(None)
+            if self._on_lost:
+                self._on_lost(self)
+
+
+def _without_none(params: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in params.items() if value is not None}
