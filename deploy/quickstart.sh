@@ -102,6 +102,7 @@ start_inventory() {
     note "inventory service: $INVENTORY_URL, takes two seconds to answer"
 }
 
+function_known() { "$bin/durablectl" functions | grep -q '^order '; }
 requests() { grep -c '^request ' "$run/inventory.log" || true; }
 requests_reach() { [ "$(requests)" -ge "$1" ]; }
 operation_started() {
@@ -129,6 +130,7 @@ say "2. Start the daemon, the sample's inventory service, and a worker"
 start_daemon
 start_inventory
 start_worker
+until_true "the worker" function_known
 
 say "3. Start an order"
 "$bin/durablectl" start order --name order-1001 --payload '{"order": "1001"}'

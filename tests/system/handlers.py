@@ -18,6 +18,8 @@ from durabled.retries import (
 )
 from durabled.config import JitterStrategy
 
+# Over what a function may return, and within what an execution may end with.
+BIG = 6 * 1024 * 1024 - 20
 NOTES = Path(os.environ["DURABLED_TEST_NOTES"])
 
 
@@ -193,7 +195,7 @@ def logs(event: dict[str, Any], context: DurableContext) -> None:
 
 @durable_execution
 def big_result(event: dict[str, Any], context: DurableContext) -> str:
-    return "y" * (6 * 1024 * 1024)
+    return "y" * BIG
 
 
 @durable_execution
