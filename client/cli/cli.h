@@ -133,7 +133,6 @@ void put_show(const struct screen *screen, const msgpack_object *described,
  * are as the peer gave them. */
 void format_sentence(char *out, size_t size, const msgpack_object *described, int64_t now_ms);
 
-/* --- doctor.c
- * --------------------------------------------------------------------------------- */
+/* --- doctor.c ---------------------------------------------------------------------------- */
 
 int run_doctor(const struct args *args);

@@ -421,8 +421,7 @@ static int run_logs(const struct args *args, struct durabled *connection)
     return EXIT_OK;
 }
 
-/* --- the daemon
- * ------------------------------------------------------------------------------- */
+/* --- the daemon -------------------------------------------------------------------------- */
 
 static int run_log_level(const struct args *args, struct durabled *connection)
 {
@@ -467,8 +466,7 @@ static int run_functions(const struct args *args, struct durabled *connection)
     return EXIT_OK;
 }
 
-/* --- main
- * ----------------------------------------------------------------------------------------- */
+/* --- main -------------------------------------------------------------------------------- */
 
 static const struct {
     const char *name;

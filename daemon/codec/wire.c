@@ -528,8 +528,7 @@ void dd_wire_pack_event(msgpack_packer *packer, const struct dd_fact *fact, bool
     pack_event_details(packer, fact, data);
 }
 
-/* --- writing: answers
- * ------------------------------------------------------------------------- */
+/* --- writing: answers -------------------------------------------------------------------- */
 
 void dd_wire_write_empty(struct dd_buf *out)
 {

@@ -712,8 +712,7 @@ static int execution_describe(struct dd_pending *pending, struct dd_params *para
     return 0;
 }
 
-/* --- history
- * ---------------------------------------------------------------------------------- */
+/* --- history ----------------------------------------------------------------------------- */
 
 struct history {
     msgpack_packer packer;
@@ -781,8 +780,7 @@ static int execution_history(struct dd_pending *pending, struct dd_params *param
     return rc;
 }
 
-/* --- list
- * --------------------------------------------------------------------------------------- */
+/* --- list -------------------------------------------------------------------------------- */
 
 struct list {
     struct dd_engine *engine;
@@ -918,8 +916,7 @@ static int execution_list(struct dd_pending *pending, struct dd_params *params,
     return 0;
 }
 
-/* --- stop
- * ------------------------------------------------------------------------------------------ */
+/* --- stop -------------------------------------------------------------------------------- */
 
 static int execution_stop(struct dd_pending *pending, struct dd_params *params,
                           struct dd_error *error)
@@ -950,9 +947,7 @@ static int execution_stop(struct dd_pending *pending, struct dd_params *params,
     return 0;
 }
 
-/* --- logs
- * --------------------------------------------------------------------------------------------
- */
+/* --- logs -------------------------------------------------------------------------------- */
 
 struct lines {
     msgpack_packer packer;
@@ -1028,8 +1023,7 @@ static int execution_logs(struct dd_pending *pending, struct dd_params *params,
     return logs_again(pending, error);
 }
 
-/* --- functions and the daemon
- * ---------------------------------------------------------------------------- */
+/* --- functions and the daemon ------------------------------------------------------------ */
 
 struct functions {
     struct dd_engine *engine;
@@ -1171,9 +1165,7 @@ static int daemon_log_level(struct dd_pending *pending, struct dd_params *params
     return 0;
 }
 
-/* --- the table
- * --------------------------------------------------------------------------------------------
- */
+/* --- the table --------------------------------------------------------------------------- */
 
 static const struct method methods[] = {
     {"hello", hello},

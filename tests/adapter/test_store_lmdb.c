@@ -653,8 +653,7 @@ static void test_failed_write_is_final(void **state)
         skip();
 }
 
-/* --- the journal on it: kill -9, damage
- * ------------------------------------------------------- */
+/* --- the journal on it: kill -9, damage -------------------------------------------------- */
 
 #define TORTURE_EXECUTIONS 8
 #define TORTURE_ROUNDS 36

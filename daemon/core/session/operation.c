@@ -271,8 +271,7 @@ static void step_interrupted(struct dd_session *session, struct unit *unit,
     step_outcome(session, unit, call, false);
 }
 
-/* --- start, by type
- * ----------------------------------------------------------------------------- */
+/* --- start, by type ---------------------------------------------------------------------- */
 
 static void step_begin(struct dd_session *session, struct unit *unit, uint64_t call,
                        uint64_t client)
@@ -431,8 +430,7 @@ void operation_run_again(struct dd_session *session, struct unit *unit, uint64_t
     step_begin(session, unit, call, client);
 }
 
-/* --- the end of a body
- * ------------------------------------------------------------------------------ */
+/* --- the end of a body ------------------------------------------------------------------- */
 
 /* The unit whose body a call speaks of, if the call may: NULL after an answer. */
 static struct unit *running_unit(struct dd_session *session, const struct dd_call *call,
@@ -539,8 +537,7 @@ void operation_unwound(struct dd_session *session, const struct dd_call *call)
     answer(session, &done);
 }
 
-/* --- acknowledgements
- * ---------------------------------------------------------------------------------- */
+/* --- acknowledgements -------------------------------------------------------------------- */
 
 void operation_acked(struct dd_session *session, const struct ack *ack)
 {

@@ -291,8 +291,7 @@ void dd_session_loaded(struct dd_session *session, const struct dd_operation *op
         loaded(session);
 }
 
-/* --- the answers of the API
- * -------------------------------------------------------------------- */
+/* --- the answers of the API -------------------------------------------------------------- */
 
 void dd_session_checkpointed(struct dd_session *session, struct dd_span token,
                              const struct dd_operation *operations, size_t operations_len,
@@ -331,8 +330,7 @@ void dd_session_refused(struct dd_session *session, struct dd_error_object *erro
     settle(session);
 }
 
-/* --- calls
- * ----------------------------------------------------------------------------------------- */
+/* --- calls ------------------------------------------------------------------------------- */
 
 static void answer_window(struct dd_session *session, uint64_t call)
 {
@@ -437,8 +435,7 @@ bool dd_session_ended(const struct dd_session *session)
     return session->state == SESSION_ENDED;
 }
 
-/* --- memory and invariants
- * ----------------------------------------------------------------------------- */
+/* --- memory and invariants --------------------------------------------------------------- */
 
 static void free_records(struct dd_session *session)
 {

@@ -482,8 +482,7 @@ static void test_two_strands(void **state)
         two_strands, "{\"Status\": \"PENDING\"}");
 }
 
-/* --- errors
- * ------------------------------------------------------------------------------------- */
+/* --- errors ------------------------------------------------------------------------------ */
 
 static void test_lost_connection(void **state)
 {

@@ -898,8 +898,7 @@ static void test_many_due(void **state)
     teardown(&f);
 }
 
-/* --- logs
- * -------------------------------------------------------------------------------------- */
+/* --- logs -------------------------------------------------------------------------------- */
 
 struct lines {
     uint64_t first, last;
@@ -1010,8 +1009,7 @@ static void test_log_is_cut_between_characters(void **state)
     teardown(&f);
 }
 
-/* --- damage
- * ------------------------------------------------------------------------------------- */
+/* --- damage ------------------------------------------------------------------------------ */
 
 /* Three executions of a few records each. */
 static void populate(struct fixture *f, bool folded)
