@@ -262,7 +262,7 @@ static bool take_words(struct args *args, int count, char **words, int given, ch
     else if (count > (verb->subject == NO_SUBJECT ? 1 : 2))
         (void)snprintf(problem, size, "%s: '%s' is one word too many", verb->name,
                        words[verb->subject == NO_SUBJECT ? 1 : 2]);
-    else if (verb->bit == STOP && strcmp(args->subject, "-") == 0)
+    else if (verb->bit == STOP && args->subject && strcmp(args->subject, "-") == 0)
         (void)snprintf(problem, size, "stop: - is not taken; name the execution to stop");
     else if (given & ~(int)verb->bit)
         (void)snprintf(problem, size, "%s: an option of another verb; see durablectl %s --help",

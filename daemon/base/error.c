@@ -33,7 +33,7 @@ int dd_error_retryable(enum dd_code code)
     dd_unreachable();
 }
 
-int dd_fail(struct dd_error *error, enum dd_code code, const char *fmt, ...)
+int(dd_fail)(struct dd_error *error, enum dd_code code, const char *fmt, ...)
 {
     va_list args;
 

@@ -125,7 +125,7 @@ static bool too_large(const struct dd_session *session)
 
 static void answer_handler(struct dd_session *session, struct dd_answer *ended)
 {
-    static struct dd_text empty = {.refs = 1};
+    struct dd_text *empty = dd_text_new(DD_SPAN(""));
 
     if (session->end_error) {
         ended->outcome = DD_EXECUTION_FAILED;
@@ -135,9 +135,10 @@ static void answer_handler(struct dd_session *session, struct dd_answer *ended)
         ended->outcome = DD_EXECUTION_RUNNING;
     } else {
         ended->outcome = DD_EXECUTION_SUCCEEDED;
-        ended->payload = session->closing ? &empty : session->end_payload;
+        ended->payload = session->closing ? empty : session->end_payload;
     }
     answer_ended(session, ended);
+    dd_text_unref(empty);
 }
 
 static struct dd_error_object *exit_error(void)

@@ -1002,7 +1002,8 @@ static void test_log_is_cut_between_characters(void **state)
     setup(&f, 1, 100, 1000);
     (void)start(&f);
     memset(line, 'x', sizeof(line));
-    memcpy(line + DD_LOG_LINE_MAX - 1, "\xc3\xa9", 2);
+    line[DD_LOG_LINE_MAX - 1] = '\xc3';
+    line[DD_LOG_LINE_MAX] = '\xa9';
     dd_journal_log(f.journal, f.ids[0], dd_span_make(line, sizeof(line)));
     lines = read_lines(&f, 0, &dropped);
     assert_int_equal(lines.bytes, DD_LOG_LINE_MAX - 1);
