@@ -14,6 +14,9 @@ heights='
 unit  |                                                     | ctest_height dev "^unit$"
 lint  | clang clang-format clang-tidy                       | ctest_height lint "^lint$"
 clang | clang                                               | build_height lint
+pylint | python3-venv                                       | python_lint_height
+python | python3-venv                                       | pytest_height release client/python/tests
+system | python3-venv                                       | pytest_height release tests/system
 '
 
 # What every height builds with. -dev packages are the libraries named, with their
@@ -119,21 +122,45 @@ ctest_height() {
         --output-on-failure --no-tests=error --output-junit "$build/$preset.junit.xml"
 }
 
-# pytest_height DIRECTORY [PRESET]: Python tests, with the client installed in a virtual
-# environment, against the programs of PRESET. Needs python3-venv.
-pytest_height() {
-    local directory=$1 preset=${2:-} venv=$build/venv
-    [ -z "$preset" ] || build_preset "$preset" || count "build ($preset)" 0 1
-    say "pytest ($directory)"
+# The virtual environment of the Python tests, with the client in it as a user installs it.
+build_venv() {
+    local venv=$build/venv
+    [ -z "${built[venv]:-}" ] || return 0
+    built[venv]=ok
     if [ ! -x "$venv/bin/pytest" ]; then
         rm -rf "$venv"
         python3 -m venv "$venv"
-        "$venv/bin/pip" install --quiet --disable-pip-version-check pytest
     fi
-    "$venv/bin/pip" install --quiet --disable-pip-version-check ./client/python
-    run_counted "pytest ($directory)" "$build/pytest.junit.xml" \
-        env DURABLED_BIN="$build/${preset:-release}/bin" \
-        "$venv/bin/pytest" -q -rs --junit-xml="$build/pytest.junit.xml" "$directory"
+    # lmdb: a test edits a store behind the daemon's back.
+    "$venv/bin/pip" install --quiet --disable-pip-version-check './client/python[dev]' 'lmdb<2'
+    "$venv/bin/pip" install --quiet --disable-pip-version-check --no-deps --force-reinstall \
+        ./client/python
+}
+
+# pytest_height PRESET DIRECTORY: Python tests against the programs of PRESET.
+pytest_height() {
+    local preset=$1 directory=$2
+    build_preset "$preset" || count "build ($preset)" 0 1
+    build_venv
+    say "pytest ($preset, $directory)"
+    run_counted "pytest ($preset, $directory)" "$build/pytest.junit.xml" \
+        env DURABLED_BIN="$build/$preset/bin" PYTHONDONTWRITEBYTECODE=1 \
+        "$build/venv/bin/pytest" -q -rs -p no:cacheprovider \
+        --junit-xml="$build/pytest.junit.xml" "$directory"
+}
+
+# python_lint_height: the Python client and the Python tests, as ruff and mypy want them.
+python_lint_height() {
+    local bin=$build/venv/bin good=0 bad=0 check
+    build_venv
+    say "ruff, mypy"
+    for check in "ruff check client/python tests/system" \
+        "ruff format --check client/python tests/system" \
+        "mypy --config-file client/python/pyproject.toml client/python/src/durabled"; do
+        # shellcheck disable=SC2086
+        if "$bin"/$check; then good=$((good + 1)); else bad=$((bad + 1)); fi
+    done
+    count "ruff, mypy" "$good" "$bad"
 }
 
 # The row of a height, without the blanks that align the table; empty when unknown.

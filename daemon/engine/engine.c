@@ -118,6 +118,11 @@ void dd_engine_record(struct dd_engine *engine, struct dd_resident *resident,
         dd_journal_append(engine->config.journal, &head, facts, engine->now_ms);
     resident->records = head.records;
     dd_facts_deinit(facts);
+    if (resident->position == 0) {
+        /* What the execution is now can't be recorded: nothing more may be acknowledged. */
+        engine->failed = true;
+        return;
+    }
     count_memory(engine, resident);
     if (head.work == DD_WORK_QUEUED)
         engine->dispatch_wanted = true;
@@ -308,7 +313,8 @@ void dd_engine_turn(struct dd_engine *engine, int64_t now_ms)
         dd_sessions_due(engine);
         dd_dispatch_due(engine);
         dd_watch_due(engine);
-        dd_gate_open(&engine->gate, dd_journal_durable(engine->config.journal));
+        if (!engine->failed)
+            dd_gate_open(&engine->gate, dd_journal_durable(engine->config.journal));
         if (engine->dispatch_wanted && !engine->stopping) {
             engine->dispatch_wanted = false;
             dd_dispatch_run(engine);

@@ -475,6 +475,11 @@ void dd_journal_flush(struct dd_journal *journal)
     journal->flushing = true;
 }
 
+uint64_t dd_journal_newest(const struct dd_journal *journal)
+{
+    return journal->next_position - 1;
+}
+
 uint64_t dd_journal_durable(const struct dd_journal *journal)
 {
     return journal->durable;

@@ -66,6 +66,10 @@ uint64_t dd_journal_delete(struct dd_journal *journal, struct dd_uuid id);
  * each turn of the loop; a completed commit starts the next by itself. */
 void dd_journal_commit(struct dd_journal *journal, int64_t now_ms);
 
+/* The position of the newest that is queued. What the journal answers now is durable
+ * when this is; 0 when nothing was ever queued by this process. */
+uint64_t dd_journal_newest(const struct dd_journal *journal);
+
 /* Everything up to this position is durable. */
 uint64_t dd_journal_durable(const struct dd_journal *journal);
 

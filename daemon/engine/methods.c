@@ -707,7 +707,7 @@ static int execution_describe(struct dd_pending *pending, struct dd_params *para
     operations = dd_execution_operations(resident->execution, &len);
     msgpack_pack_array(&packer, len);
     for (size_t i = 0; i < len; i++)
-        dd_wire_pack_operation(&packer, operations[i], false);
+        dd_wire_pack_operation(&packer, operations[i], data);
     dd_pending_answer_after(pending, resident->position);
     return 0;
 }
@@ -912,7 +912,7 @@ static int execution_list(struct dd_pending *pending, struct dd_params *params,
         pack_cstr(&packer, "marker", marker);
     }
     dd_buf_deinit(&list.items);
-    dd_pending_answer(pending);
+    dd_pending_answer_after(pending, dd_journal_newest(pending->engine->config.journal));
     return 0;
 }
 
@@ -1094,7 +1094,7 @@ static int function_list(struct dd_pending *pending, struct dd_params *params,
     dd_buf_append_span(&pending->result, dd_buf_span(&functions.items));
     pending->result.failed |= functions.items.failed;
     dd_buf_deinit(&functions.items);
-    dd_pending_answer(pending);
+    dd_pending_answer_after(pending, dd_journal_newest(pending->engine->config.journal));
     return 0;
 }
 

@@ -39,7 +39,9 @@ def wait_for(what: str, check: Callable[[], Any], patience_s: float = PATIENCE_S
 class Process:
     """A child process whose stderr goes to a file."""
 
-    def __init__(self, argv: list[str], log: Path, env: dict[str, str], cwd: Path = HERE) -> None:
+    def __init__(
+        self, argv: list[str], log: Path, env: dict[str, str], cwd: Path = HERE
+    ) -> None:
         self.log = log
         with log.open("ab") as sink:
             self.popen = subprocess.Popen(
@@ -94,7 +96,14 @@ class World:
         return process
 
     def try_daemon(self, *options: str, **env: str) -> Process:
-        argv = [str(BIN / "durabled"), "serve", "--data", str(self.data), "--log-format", "json"]
+        argv = [
+            str(BIN / "durabled"),
+            "serve",
+            "--data",
+            str(self.data),
+            "--log-format",
+            "json",
+        ]
         return self.spawn([*argv, *options], "daemon.log", **env)
 
     def start_daemon(self, *options: str) -> Process:
@@ -107,13 +116,17 @@ class World:
         assert self.daemon.alive(), self.daemon.output()
         return self.daemon
 
-    def start_worker(self, handler: str, *options: str, name: str | None = None, **env: str) -> Process:
+    def start_worker(
+        self, handler: str, *options: str, name: str | None = None, **env: str
+    ) -> Process:
         argv = [sys.executable, "-m", "durabled", "worker", f"handlers:{handler}"]
         return self.spawn([*argv, "--name", name or handler, *options], "worker.log", **env)
 
     # -- tools ---------------------------------------------------------------
 
-    def ctl(self, *args: str, check: bool = True, **env: str) -> subprocess.CompletedProcess[str]:
+    def ctl(
+        self, *args: str, check: bool = True, **env: str
+    ) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
             [str(BIN / "durablectl"), *args],
             env={**self.env, **env},

@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from durabled import DurableContext, StepContext, durable_execution, durable_step
-from durabled.config import ChildConfig, Duration, StepConfig, StepSemantics
+from durabled.config import ChildConfig, Duration, JitterStrategy, StepConfig, StepSemantics
 from durabled.retries import (
     RetryDecision,
     RetryStrategyConfig,
     create_retry_strategy,
 )
-from durabled.config import JitterStrategy
 
 # Over what a function may return, and within what an execution may end with.
 BIG = 6 * 1024 * 1024 - 20
@@ -169,7 +168,9 @@ def children(event: dict[str, Any], context: DurableContext) -> dict[str, Any]:
         return "x" * child.step(lambda _: 300_000, name="size")
 
     total = context.run_in_child_context(inner, name="sum")
-    seen = context.run_in_child_context(virtual, name="virtual", config=ChildConfig(is_virtual=True))
+    seen = context.run_in_child_context(
+        virtual, name="virtual", config=ChildConfig(is_virtual=True)
+    )
     big = context.run_in_child_context(large, name="large")
     context.wait(Duration.from_seconds(1), name="after")
     return {"total": total, "seen": seen, "big": len(big)}

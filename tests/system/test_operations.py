@@ -39,7 +39,9 @@ def test_child_contexts(world: World) -> None:
     done = run(world, "children")
     assert json.loads(done["Result"]) == {"total": 42, "seen": "seen", "big": 300_000}
     events = world.events("a")
-    by_name = {e["Name"]: e for e in events if e["EventType"].endswith("Started") and "Name" in e}
+    by_name = {
+        e["Name"]: e for e in events if e["EventType"].endswith("Started") and "Name" in e
+    }
     assert by_name["first"]["ParentId"] == by_name["sum"]["Id"]
     assert "virtual" not in by_name
     assert "ParentId" not in by_name["in_virtual"]

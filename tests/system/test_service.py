@@ -10,6 +10,7 @@ import subprocess
 
 import msgpack
 import pytest
+
 from conftest import BIN, World, wait_for
 
 
@@ -247,7 +248,10 @@ def test_unframeable_bytes_close_that_connection_alone(world: World, data: bytes
     bad = Raw(world)
     bad.send(data)
     assert bad.closed()
-    assert wait_for("the log", lambda: world.log_events("CONNECTION_REFUSED"))[0]["pid"] == os.getpid()
+    assert (
+        wait_for("the log", lambda: world.log_events("CONNECTION_REFUSED"))[0]["pid"]
+        == os.getpid()
+    )
     assert good.call("daemon.status", {}, 2)[0] is None
 
 

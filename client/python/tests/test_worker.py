@@ -1,0 +1,280 @@
+"""Workers and clients against a real daemon."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conftest import Daemon
+from durabled import (
+    ChildContextError,
+    Client,
+    DurableContext,
+    StepContext,
+    StepError,
+    WithRetryConfig,
+    Worker,
+    durable_execution,
+    durable_step,
+    durable_with_child_context,
+    with_retry,
+)
+from durabled._wire import CallError, NoDaemonError
+from durabled.client import ExecutionFailedError
+from durabled.config import ChildConfig, Duration, JitterStrategy, StepConfig
+from durabled.retries import RetryPresets, RetryStrategyConfig, create_retry_strategy
+from durabled.serdes import SerDes, SerDesContext
+
+
+@contextmanager
+def serving(daemon: Daemon, **functions: Any) -> Iterator[Client]:
+    worker = Worker(functions, concurrency=4, socket_path=daemon.socket)
+    thread = threading.Thread(target=worker.run)
+    thread.start()
+    try:
+        with Client(daemon.socket) as client:
+            deadline = time.monotonic() + 30
+            while not client.functions():
+                assert time.monotonic() < deadline
+                time.sleep(0.005)
+            yield client
+    finally:
+        worker.stop()
+        thread.join(30)
+        assert not thread.is_alive()
+
+
+def run(daemon: Daemon, handler: Any, payload: Any = None) -> Any:
+    with serving(daemon, f=handler) as client:
+        return client.start("f", payload).result(Duration(30))
+
+
+def test_input_and_result(daemon: Daemon) -> None:
+    @durable_execution
+    def echo(event: Any, context: DurableContext) -> Any:
+        return [event, context.execution_context.durable_execution_arn]
+
+    result, arn = run(daemon, echo, {"a": ["é", 1.5, None]})
+    assert result == {"a": ["é", 1.5, None]}
+    assert arn.startswith("arn:aws:lambda:")
+
+
+def test_no_input_is_an_empty_event(daemon: Daemon) -> None:
+    assert run(daemon, durable_execution(lambda event, _: event)) == {}
+
+
+def test_values_keep_their_types_through_replay(daemon: Daemon) -> None:
+    seen: list[Any] = []
+
+    @durable_execution
+    def handler(event: Any, context: DurableContext) -> None:
+        value = context.step(lambda _: {"t": (1, b"x"), "n": None})
+        seen.append(value)
+        context.wait(Duration(1))
+
+    run(daemon, handler)
+    assert seen == [{"t": (1, b"x"), "n": None}] * 2
+
+
+def test_names_come_from_decorators_only(daemon: Daemon) -> None:
+    @durable_step
+    def reserve(step: StepContext, order: str) -> str:
+        return order
+
+    @durable_with_child_context
+    def part(child: DurableContext, n: int) -> int:
+        return n
+
+    @durable_execution
+    def handler(event: Any, context: DurableContext) -> None:
+        context.step(reserve("1"))
+        context.step(lambda _: 1)
+        context.step(reserve("2"), name="other")
+        context.run_in_child_context(part(3))
+
+    with serving(daemon, f=handler) as client:
+        execution = client.start("f")
+        execution.result(Duration(30))
+        operations = execution.describe()["operations"][1:]
+    assert [o.get("Name") for o in operations] == ["reserve", None, "other", "part"]
+    assert [o["Type"] for o in operations] == ["STEP", "STEP", "STEP", "CONTEXT"]
+
+
+def test_errors_are_the_same_live_and_on_replay(daemon: Daemon) -> None:
+    seen: list[Any] = []
+
+    @durable_execution
+    def handler(event: Any, context: DurableContext) -> None:
+        def fails(_: StepContext) -> None:
+            raise ValueError("boom")
+
+        def child(inner: DurableContext) -> None:
+            inner.step(fails, config=StepConfig(retry_strategy=RetryPresets.none()))
+
+        for call in (
+            lambda: context.step(fails, config=StepConfig(retry_strategy=RetryPresets.none())),
+            lambda: context.run_in_child_context(child),
+        ):
+            try:
+                call()
+            except (StepError, ChildContextError) as error:
+                seen.append((type(error), str(error), error.error_type, type(error.__cause__)))
+        context.wait(Duration(1))
+
+    run(daemon, handler)
+    assert len(seen) == 4
+    assert seen[:2] == seen[2:]
+    assert seen[0][:3] == (StepError, "boom", "ValueError")
+    assert seen[1] == (ChildContextError, "boom", "durabled.exceptions.StepError", StepError)
+
+
+def test_uncaught_step_error_fails_the_execution(daemon: Daemon) -> None:
+    @durable_execution
+    def handler(event: Any, context: DurableContext) -> None:
+        def fails(_: StepContext) -> None:
+            raise ValueError("boom")
+
+        context.step(fails, config=StepConfig(retry_strategy=RetryPresets.none()))
+
+    with pytest.raises(ExecutionFailedError) as failed:
+        run(daemon, handler)
+    assert failed.value.status == "FAILED"
+    assert failed.value.error == {
+        "ErrorType": "durabled.exceptions.StepError",
+        "ErrorMessage": "boom",
+    }
+
+
+def test_with_retry_waits_between_attempts(daemon: Daemon) -> None:
+    @durable_execution
+    def handler(event: Any, context: DurableContext) -> int:
+        def body(inner: DurableContext, attempt: int) -> int:
+            number: int = inner.step(lambda _: attempt)
+            if number < 2:
+                raise ValueError("not yet")
+            return number
+
+        strategy = create_retry_strategy(
+            RetryStrategyConfig(initial_delay=Duration(1), jitter_strategy=JitterStrategy.NONE)
+        )
+        return with_retry(context, body, WithRetryConfig(retry_strategy=strategy), name="r")
+
+    with serving(daemon, f=handler) as client:
+        execution = client.start("f")
+        assert execution.result(Duration(30)) == 2
+        names = [o.get("Name") for o in execution.describe()["operations"][1:]]
+    assert names == ["r", None, "r-backoff-1", None]
+
+
+def test_summary_of_a_large_result(daemon: Daemon) -> None:
+    runs: list[int] = []
+
+    @durable_execution
+    def handler(event: Any, context: DurableContext) -> int:
+        def large(child: DurableContext) -> str:
+            runs.append(1)
+            return "x" * 7_000_000
+
+        config = ChildConfig[str](summary_generator=lambda result: f"{len(result)} letters")
+        result = context.run_in_child_context(large, name="large", config=config)
+        context.wait(Duration(1))
+        return len(result)
+
+    with serving(daemon, f=handler) as client:
+        execution = client.start("f")
+        assert execution.result(Duration(30)) == 7_000_000
+        large = execution.describe()["operations"][1]
+    assert large["ContextDetails"]["Result"] == "7000000 letters"
+    assert large["ContextDetails"]["ReplayChildren"] is True
+    assert len(runs) == 2
+
+
+class Upper(SerDes[Any]):
+    def serialize(self, value: Any, serdes_context: SerDesContext) -> str:
+        return str(value).upper()
+
+    def deserialize(self, data: str, serdes_context: SerDesContext) -> Any:
+        return data.lower()
+
+
+def test_serdes_of_ones_own_is_stored_as_it_writes(daemon: Daemon) -> None:
+    @durable_execution
+    def handler(event: Any, context: DurableContext) -> Any:
+        return context.step(lambda _: "Hello", config=StepConfig(serdes=Upper()))
+
+    with serving(daemon, f=handler) as client:
+        execution = client.start("f")
+        assert execution.result(Duration(30)) == "hello"
+        assert execution.describe()["operations"][1]["StepDetails"]["Result"] == "HELLO"
+
+
+def test_worker_finds_a_restarted_daemon(daemon: Daemon) -> None:
+    with serving(daemon, f=durable_execution(lambda event, _: event)) as client:
+        daemon.kill()
+        daemon.start()
+        with Client(daemon.socket) as again:
+            assert again.start("f", 7).result(Duration(30)) == 7
+        assert client.start("f", 8).result(Duration(30)) == 8
+
+
+def test_client_refusals(daemon: Daemon) -> None:
+    with serving(daemon, f=durable_execution(lambda event, _: event)) as client:
+        with pytest.raises(CallError) as unknown:
+            client.start("g")
+        assert unknown.value.code == "ResourceNotFoundException"
+        assert "known: f" in unknown.value.message
+        first = client.start("f", 1, name="n")
+        assert client.start("f", 1, name="n").arn == first.arn
+        assert client.start("f", 1, name="n").existing
+        with pytest.raises(CallError) as other:
+            client.start("f", 2, name="n")
+        assert other.value.code == "DurableExecutionAlreadyStartedException"
+
+
+def test_client_lists_stops_and_reads_history(daemon: Daemon) -> None:
+    @durable_execution
+    def waits(event: Any, context: DurableContext) -> None:
+        context.wait(Duration.from_days(1))
+
+    with serving(daemon, f=waits) as client:
+        execution = client.start("f", name="a")
+        deadline = time.monotonic() + 30
+        while execution.describe()["standing"]["state"] != "waiting":
+            assert time.monotonic() < deadline
+        assert [e["name"] for e in client.list(function="f", waiting=True)] == ["a"]
+        with pytest.raises(TimeoutError):
+            client.result("a", Duration(1))
+        assert execution.stop() == "STOPPED"
+        assert [e["EventType"] for e in client.history("a")][-1] == "ExecutionStopped"
+        assert list(client.list(status="RUNNING")) == []
+
+
+def test_no_daemon_names_what_was_tried(tmp_path: Path) -> None:
+    with pytest.raises(NoDaemonError) as refused:
+        Client(tmp_path / "no.sock").functions()
+    assert str(tmp_path / "no.sock") in str(refused.value)
+    assert "durabled serve" in str(refused.value)
+
+
+def test_calls_after_a_fork_are_refused(daemon: Daemon) -> None:
+    """A child has its own connection, and no session."""
+    import os
+
+    @durable_execution
+    def handler(event: Any, context: DurableContext) -> int:
+        child = os.fork()
+        if child == 0:
+            try:
+                context.step(lambda _: 1)
+            except Exception as error:
+                os._exit(7 if type(error).__name__ == "InvalidStateError" else 8)
+            os._exit(9)
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+    assert run(daemon, handler) == 7
