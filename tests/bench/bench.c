@@ -26,10 +26,10 @@
 #define SEQUENTIAL_STEPS 1000
 #define BURST_WIDTH 64
 #define BURST_STEPS 10
-#define BURST_EXECUTIONS 640
+#define BURST_EXECUTIONS 2000
 #define REPLAY_STEPS 2000
-#define RESUMES 40
-#define SOAK_EXECUTIONS 10000
+#define RESUMES 20
+#define SOAK_EXECUTIONS 2560
 
 struct bench {
     const char *program;
@@ -42,6 +42,7 @@ struct bench {
     double took[SEQUENTIAL_STEPS]; /* of each step of the sequential run */
     _Atomic double replay_us;      /* of the whole replayed invocation */
     double late[RESUMES];          /* from the due time to the handler, of each resumed one */
+    size_t late_len;
 };
 
 static struct bench bench;
@@ -219,34 +220,49 @@ static void stop_worker(void)
     durabled_worker_free(bench.worker);
 }
 
-/* Starts `count` executions, `apart_us` from one to the next, then waits for each;
- * `visit` sees their results. */
-static void run_executions(const char *function, size_t count, useconds_t apart_us,
-                           void (*visit)(const struct durabled_outcome *outcome, size_t index))
+/* One execution from start to its end; `visit` sees the outcome. */
+static void run_execution(const char *function,
+                          void (*visit)(const struct durabled_outcome *outcome))
 {
-    char(*arns)[512] = calloc(count, sizeof *arns);
     struct durabled_outcome outcome;
     struct durabled_started started;
     struct durabled_error error;
 
-    if (!arns)
-        die("calloc");
-    for (size_t i = 0; i < count; i++) {
-        must(durabled_client_start(bench.connection, function, NULL, &started, &error), &error);
-        snprintf(arns[i], sizeof arns[i], "%s", started.arn);
-        durabled_reply_free(started.reply);
-        if (apart_us)
-            usleep(apart_us);
-    }
-    for (size_t i = 0; i < count; i++) {
-        must(durabled_client_wait(bench.connection, arns[i], -1, &outcome, &error), &error);
-        if (strcmp(outcome.status, "SUCCEEDED") != 0)
-            die(outcome.status);
-        if (visit)
-            visit(&outcome, i);
-        durabled_reply_free(outcome.reply);
-    }
-    free(arns);
+    must(durabled_client_start(bench.connection, function, NULL, &started, &error), &error);
+    must(durabled_client_wait(bench.connection, started.arn, -1, &outcome, &error), &error);
+    if (strcmp(outcome.status, "SUCCEEDED") != 0)
+        die(outcome.status);
+    if (visit)
+        visit(&outcome);
+    durabled_reply_free(outcome.reply);
+    durabled_reply_free(started.reply);
+}
+
+struct load {
+    const char *function;
+    _Atomic long left;
+};
+
+static void *drive(void *argument)
+{
+    struct load *load = argument;
+
+    while (atomic_fetch_sub(&load->left, 1) > 0)
+        run_execution(load->function, NULL);
+    return NULL;
+}
+
+/* `count` executions, `width` of them at any time. */
+static void run_executions(const char *function, long count, int width)
+{
+    struct load load = {.function = function, .left = count};
+    pthread_t threads[BURST_WIDTH];
+
+    for (int i = 0; i < width; i++)
+        if (pthread_create(&threads[i], NULL, drive, &load) != 0)
+            die("pthread_create");
+    for (int i = 0; i < width; i++)
+        pthread_join(threads[i], NULL);
 }
 
 /* --- figures -------------------------------------------------------------------------------
@@ -255,12 +271,12 @@ static void run_executions(const char *function, size_t count, useconds_t apart_
 struct figures {
     struct figure ready, idle;
     struct figure floor_step, step, step_p99, step_cpu;
-    struct figure floor_rate, rate, rate_cpu;
+    struct figure floor_rate, rate, rate_cpu, group;
     struct figure replay;
     struct figure resume_p50, resume_p99;
 };
 
-static void take_resume(const struct durabled_outcome *outcome, size_t index)
+static void take_resume(const struct durabled_outcome *outcome)
 {
     struct durabled_history history;
     struct durabled_error error;
@@ -270,7 +286,7 @@ static void take_resume(const struct durabled_outcome *outcome, size_t index)
          &error);
     for (size_t i = 0; i < history.len; i++)
         if (strcmp(history.items[i].type, "WaitSucceeded") == 0)
-            bench.late[index] = wall - (double)history.items[i].time_ms * 1e3;
+            bench.late[bench.late_len++] = wall - (double)history.items[i].time_ms * 1e3;
     durabled_reply_free(history.reply);
 }
 
@@ -286,62 +302,69 @@ static void measure_floor(struct figures *figures)
     figure_add(&figures->floor_rate, floor_group_rate(dir, 400, BURST_WIDTH));
 }
 
+static void read_status(double *commits, double *bytes)
+{
+    struct durabled_status status;
+    struct durabled_error error;
+
+    must(durabled_client_status(bench.connection, &status, &error), &error);
+    *commits = (double)status.commits;
+    *bytes = (double)status.store_bytes;
+    durabled_reply_free(status.reply);
+}
+
 static void measure_steps(struct figures *figures)
 {
     double cpu = process_cpu_us(bench.daemon), begin, elapsed;
     size_t steps = (size_t)BURST_EXECUTIONS * BURST_STEPS;
+    double before, after, bytes;
 
-    run_executions("sequential", 1, 0, NULL);
+    run_execution("sequential", NULL);
     cpu = process_cpu_us(bench.daemon) - cpu;
     figure_add(&figures->step, quantile(bench.took, SEQUENTIAL_STEPS, 0.5));
     figure_add(&figures->step_p99, quantile(bench.took, SEQUENTIAL_STEPS, 0.99));
     figure_add(&figures->step_cpu, cpu / SEQUENTIAL_STEPS);
+    read_status(&before, &bytes);
     cpu = process_cpu_us(bench.daemon);
     begin = now_us();
-    run_executions("burst", BURST_EXECUTIONS, 0, NULL);
+    run_executions("burst", BURST_EXECUTIONS, BURST_WIDTH);
     elapsed = now_us() - begin;
     cpu = process_cpu_us(bench.daemon) - cpu;
     figure_add(&figures->rate, (double)steps / (elapsed / 1e6));
+    read_status(&after, &bytes);
     figure_add(&figures->rate_cpu, cpu / (double)steps);
+    figure_add(&figures->group, (double)steps / (after - before));
 }
 
 static void measure_waits(struct figures *figures)
 {
-    run_executions("replay", 1, 0, NULL);
+    run_execution("replay", NULL);
     figure_add(&figures->replay, bench.replay_us / REPLAY_STEPS);
-    /* Apart, so that nothing else is due when one is. */
-    run_executions("resume", RESUMES, 20000, take_resume);
+    /* One at a time: nothing else is due then. */
+    bench.late_len = 0;
+    for (int i = 0; i < RESUMES; i++)
+        run_execution("resume", take_resume);
     figure_add(&figures->resume_p50, quantile(bench.late, RESUMES, 0.5));
     figure_add(&figures->resume_p99, quantile(bench.late, RESUMES, 0.99));
-}
-
-static double store_bytes(void)
-{
-    struct durabled_status status;
-    struct durabled_error error;
-    double bytes;
-
-    must(durabled_client_status(bench.connection, &status, &error), &error);
-    bytes = (double)status.store_bytes;
-    durabled_reply_free(status.reply);
-    return bytes;
 }
 
 /* Executions that come, wait and end: what each tenth of them adds to memory. */
 static void measure_soak(void)
 {
-    double first = 0, last = 0, bytes = store_bytes();
+    double first = 0, last = 0, commits, before, after;
 
+    read_status(&commits, &before);
     for (int tenth = 1; tenth <= 10; tenth++) {
-        run_executions("waits", SOAK_EXECUTIONS / 10, 0, NULL);
+        run_executions("waits", SOAK_EXECUTIONS / 10, BURST_WIDTH);
         last = process_memory_kib(bench.daemon) / 1024;
         if (tenth == 1)
             first = last;
     }
     printf("  %-44s %10.1f MiB after %d, %.1f after %d\n", "memory", first,
            SOAK_EXECUTIONS / 10, last, SOAK_EXECUTIONS);
+    read_status(&commits, &after);
     printf("  %-44s %10.0f bytes\n", "store, an execution of a step and a wait",
-           (store_bytes() - bytes) / SOAK_EXECUTIONS);
+           (after - before) / SOAK_EXECUTIONS);
 }
 
 static void print(const struct figures *figures)
@@ -356,6 +379,7 @@ static void print(const struct figures *figures)
     figure_print(&figures->rate, "64 executions of 10 steps at once", "steps/s");
     ratio_print(&figures->rate, &figures->floor_rate, "  over the floor", ">= 0.6");
     figure_print(&figures->rate_cpu, "daemon's CPU a step, 64 at once", "us");
+    figure_print(&figures->group, "steps a commit, 64 at once", "");
     figure_print(&figures->replay, "replay, a completed step", "us");
     figure_print(&figures->resume_p50, "resume, due time to handler, p50", "us");
     figure_print(&figures->resume_p99, "resume, due time to handler, p99", "us");
