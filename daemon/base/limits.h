@@ -73,6 +73,9 @@
 /* Handles of operations and contexts that one session has open; chosen. */
 #define DD_SESSION_HANDLES_MAX 1000000
 
+/* Bytes of a worker's name for itself; a UUID with room for a prefix. It is stored with
+ * each invocation. */
+#define DD_INSTANCE_MAX 64
 /* What one worker may register. */
 #define DD_WORKER_FUNCTIONS_MAX 256
 #define DD_WORKER_CONCURRENCY_MAX 10000

@@ -16,23 +16,32 @@
 #include "codec/json.h"
 #include "codec/wire.h"
 
-/* How the journal names a process: "pid 4711 since 8812345". */
-static void format_process(struct dd_credentials process, char *out, size_t size)
+/* How the journal names whom an invocation was given to: "pid 4711 since 8812345 as
+ * INSTANCE". Longer than any such text. */
+#define LABEL_SIZE (64 + DD_INSTANCE_MAX)
+
+static void format_label(const struct dd_worker *worker, char *out, size_t size)
 {
-    snprintf(out, size, "pid %" PRId64 " since %" PRIu64, process.pid, process.started);
+    struct dd_credentials process = worker->peer->credentials;
+
+    snprintf(out, size, "pid %" PRId64 " since %" PRIu64 " as %s", process.pid, process.started,
+             worker->instance->data);
 }
 
-static struct dd_credentials parse_process(const struct dd_text *text)
+/* Sets the process and instance of an invocation that a former daemon gave out. */
+static void parse_label(const struct dd_text *label, struct dd_invocation *invocation)
 {
-    struct dd_credentials process = {0, 0};
+    const char *instance = "";
     char *end;
 
-    if (!text || strncmp(text->data, "pid ", 4) != 0)
-        return process;
-    process.pid = strtoll(text->data + 4, &end, 10);
-    if (strncmp(end, " since ", 7) == 0)
-        process.started = strtoull(end + 7, NULL, 10);
-    return process;
+    if (label && strncmp(label->data, "pid ", 4) == 0) {
+        invocation->process.pid = strtoll(label->data + 4, &end, 10);
+        if (strncmp(end, " since ", 7) == 0)
+            invocation->process.started = strtoull(end + 7, &end, 10);
+        if (strncmp(end, " as ", 4) == 0)
+            instance = end + 4;
+    }
+    invocation->instance = dd_text_new(dd_span_cstr(instance));
 }
 
 /* --- invocations ------------------------------------------------------------------------- */
@@ -76,6 +85,7 @@ static void invocation_free(struct dd_engine *engine, struct dd_invocation *invo
         invocation->worker->running--;
     dd_text_unref(invocation->request_id);
     dd_text_unref(invocation->function);
+    dd_text_unref(invocation->instance);
     dd_free(invocation);
 }
 
@@ -212,7 +222,7 @@ static void recover_one(struct dd_engine *engine, struct dd_uuid id)
     dd_assert(standing.work == DD_WORK_RUNNING);
     invocation = invocation_new(engine, id, standing.request_id, head.function);
     invocation->started_ms = standing.since_ms;
-    invocation->process = parse_process(standing.worker);
+    parse_label(standing.worker, invocation);
     invocation->lost = true;
     hold(engine, invocation);
 }
@@ -293,6 +303,7 @@ static void worker_free(struct dd_worker *worker)
     for (size_t i = 0; i < worker->functions_len; i++)
         dd_text_unref(worker->functions[i]);
     dd_free(worker->functions);
+    dd_text_unref(worker->instance);
     dd_free(worker);
 }
 
@@ -303,6 +314,28 @@ static void claim(struct dd_engine *engine, struct dd_peer *peer, struct dd_span
 
     if (invocation && !invocation->worker)
         invocation->claimed = peer;
+}
+
+/* Whether a held invocation was given to an earlier connection of `worker`. */
+static bool was_given_to(const struct dd_invocation *invocation, const struct dd_worker *worker)
+{
+    return !invocation->worker && dd_text_equal(invocation->instance, worker->instance) &&
+           invocation->process.pid == worker->peer->credentials.pid &&
+           invocation->process.started == worker->peer->credentials.started;
+}
+
+/* What a worker that came back does not name has ended, or never reached it. */
+static void end_unnamed(struct dd_engine *engine, const struct dd_worker *worker)
+{
+    struct dd_invocation *invocation;
+    size_t at = 0;
+
+    while ((invocation = dd_map_next(&engine->invocations, &at)) != NULL) {
+        if (invocation->claimed == worker->peer || !was_given_to(invocation, worker))
+            continue;
+        end_held(engine, invocation);
+        at = 0;
+    }
 }
 
 int dd_worker_register(struct dd_pending *pending, const struct dd_register *call,
@@ -320,6 +353,7 @@ int dd_worker_register(struct dd_pending *pending, const struct dd_register *cal
     worker->id = ++engine->last_worker;
     worker->peer = pending->peer;
     worker->concurrency = call->concurrency;
+    worker->instance = dd_text_new(call->instance);
     worker->functions = dd_alloc_array(call->functions_len, sizeof *worker->functions);
     worker->functions_len = call->functions_len;
     dd_list_init(&worker->slots);
@@ -331,6 +365,7 @@ int dd_worker_register(struct dd_pending *pending, const struct dd_register *cal
     }
     for (size_t i = 0; i < call->unwinding_len; i++)
         claim(engine, pending->peer, call->unwinding[i]);
+    end_unnamed(engine, worker);
     dd_log(engine->config.log, WORKER_REGISTERED, DD_LOG_NUMBER("worker", (int64_t)worker->id),
            DD_LOG_NUMBER("pid", pending->peer->credentials.pid),
            DD_LOG_TEXT("function", dd_text_span(worker->functions[0])),
@@ -440,19 +475,20 @@ static void give(struct dd_engine *engine, struct dd_worker *worker, struct dd_u
     struct dd_head head;
     struct dd_buf event;
     uint8_t random[16];
-    char process[64];
+    char label[LABEL_SIZE];
     int rc;
 
     rc = dd_engine_load(engine, id, &resident, &error);
     dd_assert(rc == 0);
     engine->config.ports.random(engine->config.ports.user, random, sizeof random);
-    format_process(worker->peer->credentials, process, sizeof process);
-    dd_execution_invoke(resident->execution, engine->now_ms, random, dd_span_cstr(process),
+    format_label(worker, label, sizeof label);
+    dd_execution_invoke(resident->execution, engine->now_ms, random, dd_span_cstr(label),
                         &facts, &envelope);
     dd_execution_head(resident->execution, &head);
     invocation = invocation_new(engine, id, envelope.request_id, head.function);
     invocation->worker = worker;
     invocation->process = worker->peer->credentials;
+    invocation->instance = dd_text_ref(worker->instance);
     worker->running++;
     function = dd_journal_function(engine->config.journal, dd_text_span(head.function));
     if (function && function->timeout_s > 0)

@@ -150,6 +150,7 @@ struct dd_worker {
     struct dd_list node;
     uint64_t id;
     struct dd_peer *peer;
+    struct dd_text *instance; /* its own name; the same after it connects again */
     struct dd_text **functions;
     size_t functions_len;
     int64_t concurrency;
@@ -167,6 +168,7 @@ struct dd_invocation {
     struct dd_worker *worker;
     struct dd_peer *claimed; /* a later connection of the process that named it */
     struct dd_credentials process;
+    struct dd_text *instance; /* of the worker it was given to */
     int64_t started_ms;
     int64_t deadline_ms; /* 0: none */
     int64_t give_up_ms;  /* held, process unknown: when to stop waiting; 0: never */
@@ -184,6 +186,7 @@ struct dd_register {
     struct dd_function *functions;
     size_t functions_len;
     int64_t concurrency;
+    struct dd_span instance;
     struct dd_span *unwinding;
     size_t unwinding_len;
 };

@@ -159,14 +159,15 @@ static int worker_register(struct dd_pending *pending, struct dd_params *params,
                            struct dd_error *error)
 {
     struct dd_register call = {0};
-    struct dd_span instance;
     int rc = read_functions(pending, params, &call, error);
 
     if (rc == 0)
         rc = dd_params_int(params, "concurrency", DD_REQUIRED, 1, DD_WORKER_CONCURRENCY_MAX,
                            &call.concurrency, error);
     if (rc == 0)
-        rc = dd_params_text(params, "instance", DD_REQUIRED, &instance, error);
+        rc = dd_params_text(params, "instance", DD_REQUIRED, &call.instance, error);
+    if (rc == 0 && call.instance.len > DD_INSTANCE_MAX)
+        rc = dd_params_refuse(params, "instance", error, "must be at most 64 bytes");
     if (rc == 0)
         rc = read_unwinding(params, &call, error);
     if (rc == 0)

@@ -558,7 +558,8 @@ int durabled_worker_new(const struct durabled_worker_config *config,
     (void)snprintf(worker->instance, sizeof worker->instance, "%s",
                    config->instance ? config->instance : "");
     if (!config->instance)
-        (void)snprintf(worker->instance, sizeof worker->instance, "c-%ld", (long)getpid());
+        (void)snprintf(worker->instance, sizeof worker->instance, "c-%ld-%p", (long)getpid(),
+                       (void *)worker);
     pthread_mutex_init(&worker->lock, NULL);
     pthread_cond_init(&worker->changed, NULL);
     for (size_t i = 0; i < worker->slots_len; i++) {

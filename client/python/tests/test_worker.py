@@ -278,3 +278,42 @@ def test_calls_after_a_fork_are_refused(daemon: Daemon) -> None:
         return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
     assert run(daemon, handler) == 7
+
+
+def test_body_that_ends_while_the_daemon_is_away(daemon: Daemon) -> None:
+    """The worker comes back without naming it, so it is given out again."""
+    begun, go, ran = threading.Event(), threading.Event(), []
+
+    @durable_execution
+    def handler(event: Any, context: DurableContext) -> str:
+        def body(_: StepContext) -> str:
+            ran.append(1)
+            begun.set()
+            assert go.wait(30)
+            return "done"
+
+        return context.step(body)
+
+    with serving(daemon, f=handler) as client:
+        client.start("f", name="a")
+        assert begun.wait(30)
+        daemon.kill()
+        go.set()
+        deadline = time.monotonic() + 30
+        while any(t.name.startswith("durabled-slot") and _busy(t) for t in threading.enumerate()):
+            assert time.monotonic() < deadline
+        daemon.start()
+        assert client.result("a", Duration(30)) == "done"
+    assert len(ran) == 2
+
+
+def _busy(thread: threading.Thread) -> bool:
+    """Whether a slot's thread runs a handler now."""
+    import sys
+
+    frame = sys._current_frames().get(thread.ident or 0)
+    while frame:
+        if frame.f_code.co_name == "_run_one":
+            return True
+        frame = frame.f_back
+    return False
