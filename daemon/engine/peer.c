@@ -44,16 +44,17 @@ static void peer_free(struct dd_peer *peer)
 {
     struct dd_engine *engine = peer->engine;
 
-    if (peer->worker)
-        dd_worker_lost(peer->worker);
-    dd_worker_unclaim(engine, peer);
-    dd_sessions_disconnect(peer);
+    /* First its calls: they are parked with the worker and the sessions. */
     while (!dd_list_empty(&peer->pending)) {
         struct dd_pending *pending =
             dd_container_of(peer->pending.next, struct dd_pending, of_peer);
 
         dd_pending_forget(pending);
     }
+    if (peer->worker)
+        dd_worker_lost(peer->worker);
+    dd_worker_unclaim(engine, peer);
+    dd_sessions_disconnect(peer);
     dd_list_remove(&peer->node);
     engine->peers_len--;
     dd_buf_deinit(&peer->in);

@@ -1,0 +1,120 @@
+/* What must fire within the seeds that CI runs; see sim.h. */
+#include "tests/sim/sim.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char *const names[] = {
+    /* operations */
+    "step succeeded",
+    "step failed",
+    "step retried",
+    "step at most once",
+    "step interrupted",
+    "step retry asked",
+    "step found complete",
+    "step failure caught",
+    "wait",
+    "wait found over",
+    "child",
+    "child virtual",
+    "child large",
+    "child large replayed",
+    "child failed",
+    "child found complete",
+    "strand",
+    "strand unwound",
+    "strand run again",
+    "await any",
+    "operation never awaited",
+    /* handlers and executions */
+    "handler returned",
+    "handler raised",
+    "handler suspended",
+    "execution SUCCEEDED",
+    "execution FAILED",
+    "execution STOPPED",
+    "execution TIMED_OUT",
+    "existing execution",
+    "payload compared",
+    "invocation failed",
+    "invocation told to fail",
+    "history read",
+    "list read",
+    "described",
+    /* refusals */
+    "ResourceNotFoundException",
+    "DurableExecutionAlreadyStartedException",
+    "InvalidParameterValueException",
+    "Protocol.UnknownMethod",
+    "Protocol.InvalidParams",
+    "Protocol.OutOfOrder",
+    "Protocol.UnknownSession",
+    "NonDeterministicExecutionError",
+    "Store.Full",
+    "connection closed on bad bytes",
+    /* faults */
+    "daemon crashed",
+    "crash with a commit in flight lost",
+    "crash with a commit in flight kept",
+    "commit failed",
+    "commit failed and kept",
+    "store full",
+    "disk full and free again",
+    "worker killed",
+    "worker killed in a step",
+    "worker lost its connection",
+    "worker came back unwinding",
+    "worker hung",
+    "worker drained",
+    "clock forward",
+    "clock back",
+    "invocation held",
+};
+#define NAMES (sizeof names / sizeof names[0])
+
+static uint64_t counts[NAMES];
+
+void covered(const char *name)
+{
+    for (size_t i = 0; i < NAMES; i++) {
+        if (strcmp(names[i], name) == 0) {
+            counts[i]++;
+            return;
+        }
+    }
+    fprintf(stderr, "sim: coverage has no row '%s'\n", name);
+    abort();
+}
+
+void coverage_write(int fd)
+{
+    if (write(fd, counts, sizeof counts) != (ssize_t)sizeof counts)
+        abort();
+}
+
+void coverage_read(int fd)
+{
+    uint64_t other[NAMES];
+
+    if (read(fd, other, sizeof other) != (ssize_t)sizeof other)
+        return;
+    for (size_t i = 0; i < NAMES; i++)
+        counts[i] += other[i];
+}
+
+bool coverage_print(bool wanted)
+{
+    bool all = true;
+
+    for (size_t i = 0; i < NAMES; i++) {
+        if (wanted)
+            printf("%10llu  %s\n", (unsigned long long)counts[i], names[i]);
+        else if (counts[i] == 0)
+            printf("never fired: %s\n", names[i]);
+        all = all && counts[i] > 0;
+    }
+    return all;
+}
