@@ -26,7 +26,7 @@ static const char *const names[] = {
     "child found complete",
     "strand",
     "strand unwound",
-    "strand run again",
+
     "await any",
     "operation never awaited",
     /* handlers and executions */
@@ -41,6 +41,7 @@ static const char *const names[] = {
     "payload compared",
     "invocation failed",
     "invocation told to fail",
+    "begin refused",
     "history read",
     "list read",
     "described",

@@ -15,6 +15,8 @@
 #define STRANDS_MAX 16
 
 enum stage {
+    STAGE_NEW,
+    STAGE_PROBE,  /* session.start with another name, which is to be refused */
     STAGE_START,  /* session.start */
     STAGE_BODY,   /* a step's body runs; no call */
     STAGE_AWAIT,  /* session.await of one operation */
@@ -231,9 +233,20 @@ static void start(struct strand *strand)
     const char *semantics =
         op->at_most_once ? "AT_MOST_ONCE_PER_RETRY" : "AT_LEAST_ONCE_PER_RETRY";
 
-    strand->stage = STAGE_START;
+    if (strand->stage != STAGE_PROBE)
+        frame->position++;
     strand->handle = ++handler->last_handle;
-    frame->position++;
+    if (strand->stage != STAGE_PROBE && op->kind == OP_STEP &&
+        oracle_is_complete(handler->world, handler->execution, op->name) &&
+        chance(handler->world, 0.01)) {
+        strand->stage = STAGE_PROBE;
+        strand->call =
+            conn_call(handler->conn, "session.start", "iiiiss", "session", handler->session,
+                      "operation", (int64_t)strand->handle, "context", (int64_t)frame->handle,
+                      "position", (int64_t)frame->position, "type", "STEP", "name", "changed");
+        return;
+    }
+    strand->stage = STAGE_START;
 #define PLACE                                                                     \
     "session", handler->session, "operation", (int64_t)strand->handle, "context", \
         (int64_t)frame->handle, "position", (int64_t)frame->position, "name", op->name
@@ -479,16 +492,6 @@ static void answer_join(struct strand *strand, const msgpack_object *result)
     struct frame *frame = top(strand);
     const msgpack_object *operations = member(result, "operations");
 
-    if (is(result, "run")) {
-        uint32_t handle = (uint32_t)member_int(result, "operation");
-
-        covered("strand run again");
-        for (size_t i = 0; i < frame->branches_len; i++)
-            if (frame->branches[i].handle == handle)
-                proceed(strand_begin(strand->handler, frame->branches[i].op, handle));
-        join(strand, false);
-        return;
-    }
     for (uint32_t i = 0; operations && i < operations->via.array.size; i++) {
         int64_t handle = member_int(&operations->via.array.ptr[i], "operation");
 
@@ -519,6 +522,14 @@ static void answer(struct strand *strand, const msgpack_object *error,
     struct handler *handler = strand->handler;
     char message[256];
 
+    if (strand->stage == STAGE_PROBE && !(result && is(result, "unwind"))) {
+        if (!error || strcmp(member_text(error, "code", message, sizeof message),
+                             "NonDeterministicExecutionError") != 0)
+            broken(handler->world, "%s: changed code was not refused", handler->execution);
+        covered(message);
+        start(strand);
+        return;
+    }
     if (error)
         broken(handler->world, "%s: stage %d of %s is refused: %s", handler->execution,
                strand->stage, strand->depth ? "a strand" : "",
@@ -544,9 +555,17 @@ static void answer_begin(struct handler *handler, const msgpack_object *error,
 {
     char message[256];
 
-    if (error)
-        broken(handler->world, "session.begin is refused: %s",
-               member_text(error, "message", message, sizeof message));
+    if (error) {
+        /* The execution was closed meanwhile. */
+        if (strcmp(member_text(error, "message", message, sizeof message),
+                   "Invalid checkpoint token") != 0)
+            broken(handler->world, "session.begin is refused: %s", message);
+        covered("begin refused");
+        oracle_handler_ends(handler->world, handler);
+        handler->running = false;
+        handler->done(handler->owner, handler, NULL);
+        return;
+    }
     handler->session = member_int(result, "session");
     proceed(strand_begin(handler, NULL, 0));
 }

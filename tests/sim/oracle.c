@@ -85,6 +85,11 @@ void oracle_handler_ends(struct world *world, const void *handler)
             known->handler = NULL;
 }
 
+bool oracle_is_complete(struct world *world, const char *execution, const char *path)
+{
+    return look_up(world, "operation", execution, path)->over;
+}
+
 void oracle_step_runs(struct world *world, const char *execution, const char *path, int attempt,
                       bool at_most_once)
 {
@@ -193,6 +198,8 @@ void oracle_history(struct world *world, const char *execution, const msgpack_ob
             broken(world, "%s: event %s is %s", execution, number, type);
         if (closed && strcmp(type, "InvocationCompleted") != 0)
             broken(world, "%s: %s after its end", execution, type);
+        if (member(member(event, "InvocationCompletedDetails"), "Error"))
+            covered("invocation failed");
         closed = closed || closes(type);
     }
     covered("history read");

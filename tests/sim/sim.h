@@ -46,8 +46,9 @@ struct conn {
     struct dd_peer *peer; /* NULL: lost */
     struct dd_list node;
     uint32_t last_call;
-    int references; /* of events under way, and the owner's */
-    bool dropped;   /* by its owner: nothing is delivered any more */
+    int references;          /* of events under way, and the owner's */
+    bool dropped;            /* by its owner: nothing is delivered any more */
+    int64_t frozen_until_ms; /* its process hangs */
     void *owner;
     /* One answer; `error` or `result` is NULL. Borrowed. */
     void (*answered)(void *owner, struct conn *conn, uint32_t call, const msgpack_object *error,
@@ -209,6 +210,8 @@ void oracle_free(struct oracle *oracle);
 /* Bodies of an execution, by whoever runs them. */
 void oracle_handler_begins(struct world *world, const char *execution, const void *handler);
 void oracle_handler_ends(struct world *world, const void *handler);
+/* Whether its outcome was seen. */
+bool oracle_is_complete(struct world *world, const char *execution, const char *path);
 void oracle_step_runs(struct world *world, const char *execution, const char *path, int attempt,
                       bool at_most_once);
 /* The daemon acknowledged, or answered, the result of an operation. */

@@ -251,7 +251,7 @@ void workers_chaos(struct world *world)
 
     if (!worker->pid)
         return;
-    switch (between(world, 0, 3)) {
+    switch (between(world, 0, 4)) {
     case 0:
     case 1:
         die(world, worker, index);
@@ -264,6 +264,12 @@ void workers_chaos(struct world *world)
             if (worker->handlers_len > 0)
                 covered("invocation held");
             lost(worker, conn);
+        }
+        return;
+    case 3:
+        if (worker->conn) {
+            covered("worker hung");
+            worker->conn->frozen_until_ms = world->now_ms + between(world, 100, 60000);
         }
         return;
     default:
@@ -295,5 +301,6 @@ void workers_free(struct world *world)
         worker_kill(world, i);
         cancel(world, world->workers[i]);
         dd_free(world->workers[i]);
+        world->workers[i] = NULL;
     }
 }

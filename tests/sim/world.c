@@ -118,7 +118,10 @@ static void deliver(struct world *world, void *owner, uint64_t argument)
     struct conn *conn = (struct conn *)(uintptr_t)argument;
     size_t offset = 0;
 
-    (void)world;
+    if (!conn->dropped && world->now_ms < conn->frozen_until_ms) {
+        at(world, conn->frozen_until_ms, deliver, delivery, argument);
+        return;
+    }
     while (!conn->dropped && offset < delivery->len) {
         msgpack_unpacked message;
         const msgpack_object *items;
@@ -483,6 +486,13 @@ static void commit_ends(struct world *world, void *owner, uint64_t argument)
         (void)dd_store_mem_step(world->store);
 }
 
+static void crash_now(struct world *world, void *owner, uint64_t argument)
+{
+    (void)owner;
+    (void)argument;
+    daemon_crash(world);
+}
+
 static void due(struct world *world, void *owner, uint64_t argument)
 {
     (void)owner;
@@ -508,7 +518,10 @@ static void turn(struct world *world)
         broken(world, "invariant: %s", error.text);
     if (world->store->batch && !world->ticking) {
         world->ticking = true;
-        at(world, world->now_ms + between(world, 0, 4), commit_ends, NULL, 0);
+        at(world, world->now_ms + between(world, 0, chance(world, 0.02) ? 200 : 4), commit_ends,
+           NULL, 0);
+        if (world->faults && chance(world, 0.003))
+            at(world, world->now_ms, crash_now, NULL, 0);
     }
     next = dd_engine_next_due(world->engine);
     if (next && next < world->now_ms)

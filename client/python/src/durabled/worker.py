@@ -219,10 +219,13 @@ class Worker:
         request_id = invocation["request_id"]
         try:
             output = self._invoke(connection, invocation)
-        except (ConnectionLostError, CallError):
+        except ConnectionLostError:
             raise
         except InvocationFailedError as error:
             connection.call("worker.fail", request_id=request_id, error=error.error)
+        except CallError as error:  # such as an execution that was stopped just now
+            failed = {"ErrorType": error.code, "ErrorMessage": error.message}
+            connection.call("worker.fail", request_id=request_id, error=failed)
         except BaseException as error:
             _log.exception("invocation %s failed", request_id)
             connection.call("worker.fail", request_id=request_id, error=error_object(error))
