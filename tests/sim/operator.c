@@ -21,6 +21,7 @@ struct execution {
     char name[64];
     char arn[256]; /* "": its start was not acknowledged */
     char status[16];
+    int64_t end_ms;
     bool history_read; /* after its end */
 };
 
@@ -53,6 +54,7 @@ static void note_status(struct operator_ *operator_, struct execution *execution
     member_text(found, "Status", status, sizeof status);
     member_text(found, "Result", text, sizeof text);
     covered("described");
+    execution->end_ms = member_int(found, "EndTimestamp");
     if (strcmp(status, "RUNNING") == 0) {
         if (execution->status[0] && strcmp(execution->status, "RUNNING") != 0)
             broken(operator_->world, "%s was %s and runs again", execution->name,
@@ -296,6 +298,20 @@ size_t operator_count(const struct world *world, const char *status)
     for (size_t i = 0; i < operator_->len; i++)
         count += strcmp(operator_->executions[i].status, status) == 0;
     return count;
+}
+
+bool operator_failed_between(const struct world *world, int64_t from_ms, int64_t until_ms)
+{
+    const struct operator_ *operator_ = world->operator_;
+
+    for (size_t i = 0; i < operator_->len; i++) {
+        const struct execution *execution = &operator_->executions[i];
+
+        if (strcmp(execution->status, "FAILED") == 0 && execution->end_ms >= from_ms &&
+            execution->end_ms <= until_ms)
+            return true;
+    }
+    return false;
 }
 
 void operator_free(struct world *world)

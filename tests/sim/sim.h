@@ -194,8 +194,9 @@ bool worker_quiet(struct world *world);
 void operator_start(struct world *world);
 /* True once it saw every execution closed. */
 bool operator_content(const struct world *world);
-/* Statuses of all executions it knows, for the outage. */
 size_t operator_count(const struct world *world, const char *status);
+/* Whether one that it knows FAILED in this time. */
+bool operator_failed_between(const struct world *world, int64_t from_ms, int64_t until_ms);
 void operator_stops_starting(struct world *world);
 void operator_free(struct world *world);
 
