@@ -129,12 +129,11 @@ static void answered(void *owner, struct conn *conn, uint32_t call, const msgpac
     }
     switch (operator_->asked.question) {
     case ASKED_AGAIN:
+    case ASKED_START:
         if (member(result, "existing")->via.boolean)
             covered("existing execution");
         else if (execution->arn[0])
             broken(operator_->world, "%s was started twice", execution->name);
-        /* fall through */
-    case ASKED_START:
         member_text(result, "arn", execution->arn, sizeof execution->arn);
         oracle_started(operator_->world, execution->name, execution->arn);
         return;

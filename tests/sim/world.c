@@ -42,6 +42,7 @@ int64_t between(struct world *world, int64_t low, int64_t high)
     return low + (int64_t)dd_rng_below(&world->rng, (uint64_t)(high - low + 1));
 }
 
+DD_PRINTF(2, 0)
 static void print(const struct world *world, const char *format, va_list args)
 {
     fprintf(stderr, "%9.3f  ", (double)(world->now_ms - EPOCH_MS) / 1000);
