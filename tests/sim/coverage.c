@@ -26,7 +26,6 @@ static const char *const names[] = {
     "child found complete",
     "strand",
     "strand unwound",
-
     "await any",
     "operation never awaited",
     /* handlers and executions */
@@ -49,6 +48,7 @@ static const char *const names[] = {
     "ResourceNotFoundException",
     "DurableExecutionAlreadyStartedException",
     "InvalidParameterValueException",
+    "spent token",
     "Protocol.UnknownMethod",
     "Protocol.InvalidParams",
     "Protocol.OutOfOrder",

@@ -5,6 +5,8 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "core/service/service_priv.h"
+#include "engine/engine_priv.h"
 
 struct act {
     struct world *world;
@@ -53,12 +55,46 @@ static void send_garbage(struct world *world, struct conn *conn)
     conn_send_bytes(conn, bytes, strlen(bytes));
 }
 
+/* A token that an earlier checkpoint, or an earlier invocation, spent. */
+static void checkpoint_late(struct world *world, struct dd_execution *execution)
+{
+    bool earlier = execution->flight.token_seq == 0 || chance(world, 0.5);
+    struct dd_text *token = dd_token_make(
+        execution, execution->invocation - (earlier ? 1 : 0),
+        earlier ? (uint32_t)between(world, 0, 3) : execution->flight.token_seq - 1);
+    struct dd_checkpoint checkpoint = {.arn = dd_text_span(execution->arn),
+                                       .token = dd_text_span(token)};
+    struct dd_checkpointed answer;
+    struct dd_facts facts = {0};
+    struct dd_error error;
+
+    if (dd_execution_checkpoint(execution, &checkpoint, world->now_ms, &facts, &answer,
+                                &error) == 0)
+        broken(world, "a token that was spent is taken");
+    if (strcmp(error.text, "Invalid checkpoint token") != 0)
+        broken(world, "a token that was spent is refused as: %s", error.text);
+    covered("spent token");
+    dd_text_unref(token);
+}
+
+/* No client of the socket holds a token, so that this goes to the service itself. */
+static void checkpoint_late_each(struct world *world)
+{
+    struct dd_resident *resident;
+    size_t i = 0;
+
+    while (world->engine && (resident = dd_map_next(&world->engine->residents, &i)) != NULL)
+        if (resident->execution->flight.request_id && resident->execution->invocation > 1)
+            checkpoint_late(world, resident->execution);
+}
+
 void hostile_act(struct world *world)
 {
     struct act *act = dd_alloc(sizeof *act);
     struct conn *conn = conn_open(world, 98, act, answered, lost);
     int64_t kind = between(world, 0, 7);
 
+    checkpoint_late_each(world);
     act->world = world;
     if (!conn) {
         dd_free(act);

@@ -300,7 +300,9 @@ def test_body_that_ends_while_the_daemon_is_away(daemon: Daemon) -> None:
         daemon.kill()
         go.set()
         deadline = time.monotonic() + 30
-        while any(t.name.startswith("durabled-slot") and _busy(t) for t in threading.enumerate()):
+        while any(
+            t.name.startswith("durabled-slot") and _busy(t) for t in threading.enumerate()
+        ):
             assert time.monotonic() < deadline
         daemon.start()
         assert client.result("a", Duration(30)) == "done"

@@ -24,7 +24,7 @@ for patch in "$here"/*.patch; do
         printf '%-32s MISSED in %s seeds\n' "$name" "$seeds"
         missed=$((missed + 1))
     else
-        printf '%-32s %s\n' "$name" "$(grep -m1 -E 'ssertion|^ +[0-9]+\.[0-9]{3}  ' "$copy/$name.log" | cut -c1-110)"
+        printf '%-32s %s\n' "$name" "$(grep -m1 -E 'ssertion|^ *[0-9]+\.[0-9]{3}  ' "$copy/$name.log" | cut -c1-110)"
         found=$((found + 1))
     fi
     patch -d "$copy/tree" -p1 --quiet -R <"$patch"
