@@ -11,12 +11,16 @@ cd "$(dirname "$0")/.."
 # A height stands here when its tests exist; nothing is skipped. README.md says which
 # to use when.
 heights='
-unit  |                                                     | ctest_height dev "^unit$"
-lint  | clang clang-format clang-tidy                       | ctest_height lint "^lint$"
-clang | clang                                               | build_height lint
-pylint | python3-venv                                       | python_lint_height
-python | python3-venv                                       | pytest_height release client/python/tests
-system | python3-venv                                       | pytest_height release tests/system
+unit      |                                   | ctest_height dev "^unit$"
+trace     |                                   | ctest_height dev "^trace$"
+adapter   |                                   | ctest_height dev "^adapter$"
+lint      | clang clang-format clang-tidy     | ctest_height lint "^lint$"
+clang     | clang                             | build_height lint
+pylint    | python3-venv                      | python_lint_height
+python    | python3-venv                      | pytest_height release client/python/tests
+system    | python3-venv                      | pytest_height release tests/system
+sim       |                                   | sim_height
+mutations | patch                             | mutations_height
 '
 
 # What every height builds with. -dev packages are the libraries named, with their
@@ -70,11 +74,7 @@ build_preset() {
 
 # build_height PRESET: it builds, warnings being errors.
 build_height() {
-    if build_preset "$1"; then
-        count "build ($1)" 1 0
-    else
-        count "build ($1)" 0 1
-    fi
+    checked "build ($1)" build_preset "$1"
 }
 
 # The totals of a JUnit file of ctest or pytest: "passed failed". What did not run has
@@ -161,6 +161,29 @@ python_lint_height() {
         if "$bin"/$check; then good=$((good + 1)); else bad=$((bad + 1)); fi
     done
     count "ruff, mypy" "$good" "$bad"
+}
+
+# checked NAME COMMAND...: one test, which passes when COMMAND does.
+checked() {
+    local name=$1
+    shift
+    if "$@"; then count "$name" 1 0; else count "$name" 0 1; fi
+}
+
+# sim_height: few seeds with sanitizers, many without, and outages of every worker.
+sim_height() {
+    local sim=$build/release/tests/sim/durabled_sim jobs=${DD_JOBS:-$(nproc)}
+    ctest_height dev "^sim$"
+    build_preset release || count "build (release)" 0 1
+    say "simulator: ${DURABLED_SIM_SEEDS:=10000} seeds"
+    checked "simulator" "$sim" --seeds "$DURABLED_SIM_SEEDS" --jobs "$jobs" --coverage
+    checked "simulator, outages" "$sim" --outage --seeds 200 --jobs "$jobs"
+}
+
+# mutations_height: each defect that is kept as a patch is found by the simulator.
+mutations_height() {
+    say "mutations"
+    checked "mutations" bash tests/sim/mutations/run.sh
 }
 
 # The row of a height, without the blanks that align the table; empty when unknown.

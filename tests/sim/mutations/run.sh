@@ -10,7 +10,7 @@ copy=$root/build/mutations
 found=0
 missed=0
 
-rm -rf "$copy/tree"
+rm -rf "$copy"
 mkdir -p "$copy/tree"
 (cd "$root" && git ls-files -z | xargs -0 tar -c --ignore-failed-read -f - 2>/dev/null) | tar -x -C "$copy/tree"
 cmake -S "$copy/tree" -B "$copy/build" -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo >"$copy/cmake.log"
