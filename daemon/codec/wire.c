@@ -561,12 +561,14 @@ void dd_wire_write_begun(struct dd_buf *out, const struct dd_answer *answer, uin
     msgpack_packer packer;
 
     dd_pack_init(&packer, out);
-    msgpack_pack_map(&packer, 5 + (answer->payload ? 1 : 0));
+    msgpack_pack_map(&packer, 6 + (answer->payload ? 1 : 0));
     pack_int_member(&packer, "session", (int64_t)session);
     dd_pack_cstr(&packer, "key");
     dd_pack_cstr(&packer, key);
     pack_member(&packer, "arn", arn);
     pack_member(&packer, "input", answer->payload);
+    dd_pack_cstr(&packer, "gaps");
+    dd_pack_bool(&packer, answer->gaps);
     pack_entries(&packer, answer);
 }
 

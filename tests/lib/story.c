@@ -6,77 +6,9 @@
 #include <stdlib.h>
 
 #include "base/alloc.h"
+#include "tests/lib/words.h"
 
 #define OUT_MAX (16u * 1024 * 1024)
-#define WORDS_MAX 1024
-
-/* A command, cut into words in place. */
-struct words {
-    char *word[WORDS_MAX];
-    size_t len;
-    char *text;
-};
-
-static void words_init(struct words *words, const char *command)
-{
-    size_t len = strlen(command);
-
-    words->text = dd_alloc(len + 1);
-    memcpy(words->text, command, len);
-    words->len = 0;
-    for (char *at = strtok(words->text, " "); at; at = strtok(NULL, " ")) {
-        dd_assert(words->len < WORDS_MAX);
-        words->word[words->len++] = at;
-    }
-    dd_assert(words->len > 0);
-}
-
-/* The value of `key=` among the words from `from` to `to`, or NULL. */
-static const char *value(const struct words *words, size_t from, size_t to, const char *key)
-{
-    size_t len = strlen(key);
-
-    for (size_t i = from; i < to; i++) {
-        if (strncmp(words->word[i], key, len) == 0 && words->word[i][len] == '=')
-            return words->word[i] + len + 1;
-    }
-    return NULL;
-}
-
-static int64_t number(const char *text)
-{
-    return text ? strtoll(text, NULL, 10) : 0;
-}
-
-static struct dd_text *payload(const char *text)
-{
-    if (text && text[0] == '*') {
-        size_t len = (size_t)number(text + 1);
-        char *bytes = dd_alloc(len + 1);
-        struct dd_text *big;
-
-        memset(bytes, 'x', len);
-        big = dd_text_new(dd_span_make(bytes, len));
-        dd_free(bytes);
-        return big;
-    }
-    return dd_text_cstr(text);
-}
-
-static struct dd_error_object *failure(const char *text)
-{
-    const char *colon;
-
-    if (!text)
-        return NULL;
-    if (text[0] == '*')
-        return dd_error_object_take(NULL, payload(text), NULL, NULL, 0);
-    colon = strchr(text, ':');
-    dd_assert(colon);
-    return dd_error_object_new(colon > text ? dd_span_make(text, (size_t)(colon - text))
-                                            : DD_SPAN_NONE,
-                               colon[1] ? dd_span_cstr(colon + 1) : DD_SPAN_NONE);
-}
 
 /* --- output ------------------------------------------------------------------------------ */
 
@@ -340,9 +272,9 @@ static struct dd_span token_of(const struct story *story, const char *word)
 static void parse_update(const struct words *words, size_t from, size_t to,
                          struct dd_update *update)
 {
-    const char *delay = value(words, from, to, "delay");
-    const char *wait = value(words, from, to, "wait");
-    const char *replay = value(words, from, to, "replay");
+    const char *delay = words_value(words, from, to, "delay");
+    const char *wait = words_value(words, from, to, "wait");
+    const char *replay = words_value(words, from, to, "replay");
 
     dd_assert(to - from >= 3);
     *update = (struct dd_update){
@@ -350,17 +282,17 @@ static void parse_update(const struct words *words, size_t from, size_t to,
         .action = dd_action_parse(dd_span_cstr(words->word[from + 1])),
         .id = dd_text_cstr(strcmp(words->word[from + 2], "-") == 0 ? NULL
                                                                    : words->word[from + 2]),
-        .parent_id = dd_text_cstr(value(words, from, to, "parent")),
-        .name = payload(value(words, from, to, "name")),
-        .sub_type = dd_text_cstr(value(words, from, to, "sub")),
-        .payload = payload(value(words, from, to, "payload")),
-        .error = failure(value(words, from, to, "error")),
+        .parent_id = dd_text_cstr(words_value(words, from, to, "parent")),
+        .name = words_payload(words_value(words, from, to, "name")),
+        .sub_type = dd_text_cstr(words_value(words, from, to, "sub")),
+        .payload = words_payload(words_value(words, from, to, "payload")),
+        .error = words_failure(words_value(words, from, to, "error")),
         .has_context_options = replay != NULL,
-        .replay_children = number(replay) != 0,
+        .replay_children = words_number(replay) != 0,
         .has_step_options = delay != NULL,
-        .next_attempt_delay_s = number(delay),
+        .next_attempt_delay_s = words_number(delay),
         .has_wait_options = wait != NULL,
-        .wait_s = number(wait),
+        .wait_s = words_number(wait),
     };
 }
 
@@ -405,11 +337,11 @@ static void run_checkpoint(struct story *story, const struct words *words,
 {
     struct dd_update *updates = dd_alloc_array(words->len, sizeof(*updates));
     size_t len = parse_updates(words, updates);
-    const char *client = value(words, 1, words->len, "client");
-    const char *arn = value(words, 1, words->len, "arn");
+    const char *client = words_value(words, 1, words->len, "client");
+    const char *arn = words_value(words, 1, words->len, "arn");
     struct dd_checkpoint checkpoint = {
         .arn = arn ? dd_span_cstr(arn) : dd_text_span(dd_execution_arn(story->execution)),
-        .token = token_of(story, value(words, 1, words->len, "token")),
+        .token = token_of(story, words_value(words, 1, words->len, "token")),
         .client_token = dd_span_cstr(client),
         .updates = updates,
         .updates_len = len,
@@ -440,16 +372,16 @@ static void run_checkpoint(struct story *story, const struct words *words,
 
 static void run_start(struct story *story, const struct words *words, struct dd_facts *facts)
 {
-    const char *function = value(words, 1, words->len, "function");
-    struct dd_text *name = payload(value(words, 1, words->len, "name"));
-    struct dd_text *input = payload(value(words, 1, words->len, "input"));
+    const char *function = words_value(words, 1, words->len, "function");
+    struct dd_text *name = words_payload(words_value(words, 1, words->len, "name"));
+    struct dd_text *input = words_payload(words_value(words, 1, words->len, "input"));
     struct dd_start start = {
         .id = {{0x01, 0x8b, 0xcf, 0xe5, 0x68, 0, 0x70, 1, 0x80, 0, 0, 0, 0, 0, 0, 1}},
         .function = dd_span_cstr(function ? function : "order"),
         .name = dd_text_span(name),
         .input = dd_text_span(input),
-        .execution_timeout_s = number(value(words, 1, words->len, "timeout")),
-        .retention_s = number(value(words, 1, words->len, "retention")),
+        .execution_timeout_s = words_number(words_value(words, 1, words->len, "timeout")),
+        .retention_s = words_number(words_value(words, 1, words->len, "retention")),
     };
 
     story->rc =
@@ -484,25 +416,25 @@ static void run_invoke(struct story *story, struct dd_facts *facts, struct dd_bu
 
 static void run_ended(struct story *story, const struct words *words, struct dd_facts *facts)
 {
-    const char *unit = value(words, 1, words->len, "unit");
+    const char *unit = words_value(words, 1, words->len, "unit");
     const char *status = words->len > 1 ? words->word[1] : "";
     struct dd_outcome outcome = {.kind = DD_OUTCOME_RELEASED};
 
     if (strcmp(words->word[0], "crash") == 0) {
         outcome.kind = DD_OUTCOME_FAILED;
-        outcome.error = failure(status);
+        outcome.error = words_failure(status);
     } else if (strcmp(words->word[0], "return") == 0) {
         outcome.kind = DD_OUTCOME_RETURNED;
         outcome.malformed = strcmp(status, "malformed") == 0;
         outcome.status = strcmp(status, "PENDING") == 0
                              ? DD_EXECUTION_RUNNING
                              : dd_execution_status_parse(dd_span_cstr(status));
-        outcome.result = payload(value(words, 1, words->len, "result"));
-        outcome.error = failure(value(words, 1, words->len, "error"));
+        outcome.result = words_payload(words_value(words, 1, words->len, "result"));
+        outcome.error = words_failure(words_value(words, 1, words->len, "error"));
     }
-    story->rc =
-        dd_execution_invoked(story->execution, dd_text_span(story->request_id), &outcome,
-                             unit ? atof(unit) : 0.5, story->now_ms, facts, &story->error);
+    story->rc = dd_execution_invoked(story->execution, dd_text_span(story->request_id),
+                                     &outcome, unit ? strtod(unit, NULL) : 0.5, story->now_ms,
+                                     facts, &story->error);
     dd_text_unref(outcome.result);
     dd_error_object_unref(outcome.error);
 }
@@ -510,15 +442,15 @@ static void run_ended(struct story *story, const struct words *words, struct dd_
 static void run_state(struct story *story, const struct words *words,
                       struct dd_buf *answer_text)
 {
-    const char *marker = value(words, 1, words->len, "marker");
+    const char *marker = words_value(words, 1, words->len, "marker");
     struct dd_page page = {0};
 
     story->rc = dd_execution_state(
         story->execution, dd_text_span(dd_execution_arn(story->execution)),
-        token_of(story, value(words, 1, words->len, "token")),
+        token_of(story, words_value(words, 1, words->len, "token")),
         marker && strcmp(marker, "next") == 0 ? dd_text_span(story->marker)
                                               : dd_span_cstr(marker),
-        (size_t)number(value(words, 1, words->len, "max")), &page, &story->error);
+        (size_t)words_number(words_value(words, 1, words->len, "max")), &page, &story->error);
     for (size_t i = 0; i < page.operations_len; i++)
         print_operation(answer_text, page.operations[i]);
     if (story->rc == 0) {
@@ -530,7 +462,7 @@ static void run_state(struct story *story, const struct words *words,
 
 static void run_stop(struct story *story, const struct words *words, struct dd_facts *facts)
 {
-    struct dd_error_object *error = failure(value(words, 1, words->len, "error"));
+    struct dd_error_object *error = words_failure(words_value(words, 1, words->len, "error"));
 
     story->rc = dd_execution_stop(story->execution, error, story->now_ms, facts, &story->error);
     dd_error_object_unref(error);
@@ -565,13 +497,13 @@ static void dispatch(struct story *story, const struct words *words, struct dd_f
     const char *verb = words->word[0];
 
     if (strcmp(verb, "at") == 0) {
-        story->now_ms = STORY_EPOCH_MS + (int64_t)(atof(words->word[1]) * 1000.0 + 0.5);
+        story->now_ms = STORY_EPOCH_MS + (int64_t)(strtod(words->word[1], NULL) * 1000.0 + 0.5);
     } else if (strcmp(verb, "start") == 0) {
         run_start(story, words, facts);
     } else if (strcmp(verb, "again") == 0) {
-        story->rc = dd_execution_start_again(story->execution,
-                                             dd_span_cstr(value(words, 1, words->len, "input")),
-                                             &story->error);
+        story->rc = dd_execution_start_again(
+            story->execution, dd_span_cstr(words_value(words, 1, words->len, "input")),
+            &story->error);
     } else if (strcmp(verb, "invoke") == 0) {
         run_invoke(story, facts, answer);
     } else if (strcmp(verb, "checkpoint") == 0) {
@@ -625,7 +557,7 @@ void story_run(struct story *story, const char *command, struct dd_buf *out)
     if (story->facts.len > 0)
         check_story(story, command);
     dd_buf_deinit(&answer);
-    dd_free(words.text);
+    words_deinit(&words);
 }
 
 /* --- life -------------------------------------------------------------------------------- */

@@ -214,7 +214,7 @@ enum cursor_found cursor_take(struct cursor *cursor, const char *context_id, int
 
     *out = (struct cursor_outcome){0};
     if (!slot)
-        return cursor->more ? CURSOR_MORE : CURSOR_NOTHING;
+        return cursor->more ? CURSOR_MORE : cursor->gaps ? CURSOR_ASK : CURSOR_NOTHING;
     entry = *slot;
     *slot = entry->next;
     cursor->entries_len--;

@@ -15,6 +15,7 @@ struct cursor {
     size_t buckets_len;
     size_t entries_len;
     bool more; /* the daemon has further windows */
+    bool gaps; /* something recorded is in none of them */
 };
 
 /* What the program says that it is about to start. */
@@ -29,8 +30,8 @@ enum cursor_found {
     CURSOR_NOTHING, /* nothing recorded: it is new */
     CURSOR_MORE,    /* not in the windows so far: add the next one and ask again */
     CURSOR_DONE,    /* complete: `out` has its outcome */
-    CURSOR_ASK,     /* recorded, but the daemon must say how: open, other identity,
-                       or a body that is to run again */
+    CURSOR_ASK,     /* the daemon must say: open, other identity, a body that is to run
+                       again, or perhaps recorded where nobody looked */
 };
 
 struct cursor_outcome {

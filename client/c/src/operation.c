@@ -416,6 +416,8 @@ static int begin_operation(struct durabled_context *context, const struct durabl
     struct durabled_operation *operation;
     int rc = check_start(context, start);
 
+    *out = NULL;
+    *answer = (struct durabled_answer){0};
     if (rc != DURABLED_OK)
         return rc;
     operation = operation_new(context, start);
@@ -833,7 +835,7 @@ int durabled_step(struct durabled_context *context, const char *name,
         start.retry = start.ask ? NULL : options->retry;
     }
     rc = begin_operation(context, &start, false, &operation, &answer);
-    if (rc != DURABLED_OK)
+    if (!operation)
         return rc;
     operation->body_kind = BODY_STEP;
     operation->step_body = body;
@@ -849,7 +851,7 @@ int durabled_wait(struct durabled_context *context, const char *name, int64_t se
     struct durabled_answer answer;
     int rc = begin_operation(context, &start, true, &operation, &answer);
 
-    return rc == DURABLED_OK ? finish(operation, &answer, NULL) : rc;
+    return operation ? finish(operation, &answer, NULL) : rc;
 }
 
 static int begin_child(struct durabled_context *context, const char *name,
@@ -862,7 +864,7 @@ static int begin_child(struct durabled_context *context, const char *name,
 
     start.is_virtual = options && options->is_virtual;
     rc = begin_operation(context, &start, false, out, answer);
-    if (rc != DURABLED_OK)
+    if (!*out)
         return rc;
     (*out)->body_kind = strand ? BODY_STRAND : BODY_CALLER;
     (*out)->body = body;
@@ -881,7 +883,7 @@ int durabled_child(struct durabled_context *context, const char *name,
 
     durabled_result_clear(out);
     rc = begin_child(context, name, options, false, body, user, &operation, &answer);
-    if (rc != DURABLED_OK)
+    if (!operation)
         return rc;
     if (answer.wanted == DURABLED_WANTED_RUN) {
         rc = run_child(operation);
@@ -899,7 +901,7 @@ int durabled_strand(struct durabled_context *context, const char *name,
     struct durabled_answer answer;
     int rc = begin_child(context, name, options, true, body, user, &operation, &answer);
 
-    if (rc == DURABLED_OK && answer.wanted == DURABLED_WANTED_RUN)
+    if (operation && answer.wanted == DURABLED_WANTED_RUN)
         rc = spawn_strand(operation, false);
     if (rc == DURABLED_OK)
         *out = operation;

@@ -190,6 +190,7 @@ static bool session_read(struct durabled_session *session, struct durabled_reply
         durabled_reply_free(reply);
         return false;
     }
+    session->cursor.gaps = map_bool(&reply->result, "gaps");
     return cursor_add(&session->cursor, reply);
 }
 
@@ -395,10 +396,10 @@ int durabled_execute(const struct durabled_invocation *invocation, durabled_body
                      void *user, struct durabled_result *output, struct durabled_error *error)
 {
     struct durabled_result result = {0};
-    struct durabled_session *session;
+    struct durabled_session *session = NULL;
     int rc = durabled_session_begin(invocation, &session, error);
 
-    if (rc != DURABLED_OK)
+    if (!session)
         return rc;
     rc = body(&session->root, &result, user);
     rc = durabled_session_end(session, rc, &result, output, error);

@@ -69,6 +69,24 @@ def test_no_input_is_an_empty_event(daemon: Daemon) -> None:
     assert run(daemon, durable_execution(lambda event, _: event)) == {}
 
 
+def test_a_step_beyond_many_empty_contexts_is_found(daemon: Daemon) -> None:
+    """The daemon places recorded operations by walking; what it cannot place is asked for."""
+    ran: list[int] = []
+
+    @durable_execution
+    def handler(event: Any, context: DurableContext) -> None:
+        virtual = ChildConfig(is_virtual=True)
+        for _ in range(12):
+            context.run_in_child_context(lambda _: None, config=virtual)
+        context.run_in_child_context(
+            lambda child: child.step(lambda _: ran.append(1)), config=virtual
+        )
+        context.wait(Duration(1))
+
+    run(daemon, handler)
+    assert ran == [1]
+
+
 def test_values_keep_their_types_through_replay(daemon: Daemon) -> None:
     seen: list[Any] = []
 

@@ -81,14 +81,18 @@ static uint64_t sent_seq(const struct dd_session *session)
     return session->queued_seq - session->queue_len;
 }
 
+bool batch_open(const struct dd_session *session)
+{
+    return session->state == SESSION_RUNNING || session->state == SESSION_SUSPENDED;
+}
+
 void batch_pump(struct dd_session *session)
 {
     bool wanted = session->refresh || sent_seq(session) < session->sync_seq ||
                   (session->flush_ms && session->flush_ms <= session->now_ms);
     size_t len;
 
-    if (session->flight || !wanted ||
-        (session->state != SESSION_RUNNING && session->state != SESSION_SUSPENDED))
+    if (session->flight || !wanted || !batch_open(session))
         return;
     len = batch_len(session);
     session->flight = true;

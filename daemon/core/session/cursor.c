@@ -3,7 +3,8 @@
  * Ids are digests, so places are found by walking: position 1, 2, 3, ... of each
  * context. A virtual context has no operation of its own; where a position is
  * empty, its would-be children are probed too. What is not found within a few
- * empty positions is left out, and the client asks by session.start. */
+ * empty positions is left out, and the client is told so: it asks by session.start
+ * before it runs anything. */
 #include "core/session/session_priv.h"
 
 #include "base/alloc.h"

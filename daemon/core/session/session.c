@@ -246,6 +246,7 @@ static void loaded(struct dd_session *session)
     session->state = SESSION_RUNNING;
     cursor_build(session);
     begun.payload = session->execution->operation.result;
+    begun.gaps = session->entries_len < session->order_len;
     cursor_window(session, &begun);
     answer(session, &begun);
 }
@@ -414,7 +415,7 @@ int64_t dd_session_next_due_ms(const struct dd_session *session)
 {
     int64_t flush = batch_next_due(session), due = strands_next_due(session);
 
-    if (session->state == SESSION_ENDED || session->state == SESSION_LOADING)
+    if (!batch_open(session))
         return 0;
     if (!flush || (due && due < flush))
         return due;
@@ -507,6 +508,8 @@ int dd_session_check(const struct dd_session *session, struct dd_error *error)
         return dd_fail(error, DD_SYSTEM, "a call waits for a checkpoint that is not out");
     if (session->order_len + (session->execution ? 1 : 0) != session->records.len)
         return dd_fail(error, DD_SYSTEM, "the order of operations has gaps");
+    if (!batch_open(session) && dd_session_next_due_ms(session))
+        return dd_fail(error, DD_SYSTEM, "wants to be woken, and would do nothing then");
     if (session->acked_seq > session->queued_seq)
         return dd_fail(error, DD_SYSTEM, "more is acknowledged than was queued");
     return 0;

@@ -177,6 +177,7 @@ struct dd_answer {
     const struct dd_cursor_entry *entries;
     size_t entries_len;
     bool more; /* BEGUN, OPERATIONS: ask for the next window */
+    bool gaps; /* BEGUN: something recorded has no place in the cursor */
     /* ENDED: SUCCEEDED, FAILED or RUNNING (PENDING) is to be returned, or, when
      * `raise`, the invocation is to fail with `failure`. */
     enum dd_execution_status outcome;

@@ -171,6 +171,9 @@ struct dd_update *batch_add(struct dd_session *session, const struct unit *unit,
 /* Answers `call` (operation_acked) once the last update queued is acknowledged. */
 void batch_wait(struct dd_session *session, struct unit *unit, uint64_t call, uint64_t client);
 
+/* Whether the service may still take checkpoints of this session. */
+bool batch_open(const struct dd_session *session);
+
 /* Sends a checkpoint if one may leave now. */
 void batch_pump(struct dd_session *session);
 void batch_acked(struct dd_session *session);

@@ -31,6 +31,8 @@ class Cursor:
         self._session = session
         self._entries: dict[tuple[str | None, int], Operation] = {}
         self._more = False
+        # Something recorded has no place here: what is not found may still be recorded.
+        self.gaps: bool = first["gaps"]
         self._take(first)
         self.empty = not self._entries
 

@@ -271,6 +271,11 @@ class _Place:
         """Whether the record has the outcome, so that nothing need be asked."""
         return self.same and self.found is not None and self.found["Status"] in TERMINAL
 
+    @property
+    def certainly_new(self) -> bool:
+        """Whether its body may run before the daemon has answered."""
+        return self.found is None and not self._context._session.cursor.gaps
+
     def outcome(self) -> dict[str, Any]:
         assert self.found is not None
         details = self.found.get(f"{self._type.capitalize()}Details") or {}
@@ -347,7 +352,7 @@ class _Step:
             params["ask"] = True
         reply = self._session.post("session.start", **params)
         at_least_once = self._config.step_semantics is StepSemantics.AT_LEAST_ONCE_PER_RETRY
-        if self._place.found is None and at_least_once:
+        if self._place.certainly_new and at_least_once:
             self._started = reply
             return {"outcome": "run", "attempt": 1}
         return self._session.result(reply, self._place.id)
@@ -452,7 +457,8 @@ class _Child:
             params["virtual"] = True
         reply = self._session.post("session.start", **params)
         found = self._place.found
-        if found is None or (self._place.same and found["Status"] == "STARTED"):
+        started = found and self._place.same and found["Status"] == "STARTED"
+        if started or self._place.is_virtual or self._place.certainly_new:
             self._started = reply
             return {"outcome": "run"}
         return self._session.result(reply, self._place.id)

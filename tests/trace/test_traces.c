@@ -1,10 +1,10 @@
-/* Golden traces of the service engine. Each *.trace file under service/ tells
- * stories: lines that begin with "> " are commands (tests/lib/story.h), the
- * indented lines after each are what the engine did, lines that begin with "## "
- * start a new story. Any difference fails; with DD_TRACE_UPDATE set the files are
- * rewritten instead, and the difference is for a review to judge.
+/* Golden traces of the engines. Each *.trace file of a directory tells stories: lines
+ * that begin with "> " are commands (tests/lib/story.h, session_story.h), the indented
+ * lines after each are what the engine did, lines that begin with "## " start a new
+ * story. Any difference fails; with DD_TRACE_UPDATE set the files are rewritten
+ * instead, and the difference is for a review to judge.
  *
- *   test_service_traces DIRECTORY
+ *   test_traces service|session DIRECTORY
  */
 #include <dirent.h>
 #include <stdio.h>
@@ -12,9 +12,58 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "tests/lib/session_story.h"
 #include "tests/lib/story.h"
 
 #define FILE_MAX (4u * 1024 * 1024)
+
+/* Whose stories are told. */
+union story_of {
+    struct story service;
+    struct session_story session;
+};
+
+struct engine {
+    const char *name;
+    void (*init)(union story_of *story);
+    void (*deinit)(union story_of *story);
+    void (*run)(union story_of *story, const char *command, struct dd_buf *out);
+};
+
+static void service_init(union story_of *story)
+{
+    story_init(&story->service);
+}
+
+static void service_deinit(union story_of *story)
+{
+    story_deinit(&story->service);
+}
+
+static void service_run(union story_of *story, const char *command, struct dd_buf *out)
+{
+    story_run(&story->service, command, out);
+}
+
+static void session_init(union story_of *story)
+{
+    session_story_init(&story->session);
+}
+
+static void session_deinit(union story_of *story)
+{
+    session_story_deinit(&story->session);
+}
+
+static void session_run(union story_of *story, const char *command, struct dd_buf *out)
+{
+    session_story_run(&story->session, command, out);
+}
+
+static const struct engine engines[] = {
+    {"service", service_init, service_deinit, service_run},
+    {"session", session_init, session_deinit, session_run},
+};
 
 static bool read_file(const char *path, struct dd_buf *out)
 {
@@ -54,26 +103,27 @@ static const char *take_line(const char *at, const char *end, char *line, size_t
 }
 
 /* Tells the stories of `text` again: everything but the indented lines is kept. */
-static void tell(struct dd_span text, struct dd_buf *out)
+static void tell(const struct engine *engine, struct dd_span text, struct dd_buf *out)
 {
     const char *end = text.data + text.len;
-    struct story story;
+    union story_of story;
     char line[8192];
 
-    story_init(&story);
+    engine->init(&story);
     for (const char *at = text.data; at < end;) {
         at = take_line(at, end, line, sizeof(line));
         if (strncmp(line, "  ", 2) == 0)
             continue;
         dd_buf_printf(out, "%s\n", line);
         if (strncmp(line, "## ", 3) == 0) {
-            story_deinit(&story);
-            story_init(&story);
+            engine->deinit(&story);
+            engine->init(&story);
         } else if (strncmp(line, "> ", 2) == 0) {
-            story_run(&story, line + 2, out);
+            engine->run(&story, line + 2, out);
         }
     }
-    story_deinit(&story);
+    engine->deinit(&story);
+    dd_assert(!out->failed);
 }
 
 static void show_difference(const char *path, struct dd_span expected, struct dd_span actual)
@@ -92,7 +142,7 @@ static void show_difference(const char *path, struct dd_span expected, struct dd
     }
 }
 
-static bool check_file(const char *path)
+static bool check_file(const struct engine *engine, const char *path)
 {
     struct dd_buf expected, actual;
     bool same;
@@ -103,7 +153,7 @@ static bool check_file(const char *path)
         printf("%s: cannot be read\n", path);
         exit(1);
     }
-    tell(dd_buf_span(&expected), &actual);
+    tell(engine, dd_buf_span(&expected), &actual);
     same = dd_span_equal(dd_buf_span(&expected), dd_buf_span(&actual));
     if (!same && getenv("DD_TRACE_UPDATE"))
         same = write_file(path, dd_buf_span(&actual));
@@ -115,20 +165,30 @@ static bool check_file(const char *path)
     return same;
 }
 
+static const struct engine *engine_named(const char *name)
+{
+    for (size_t i = 0; i < DD_COUNT(engines); i++) {
+        if (strcmp(engines[i].name, name) == 0)
+            return &engines[i];
+    }
+    return NULL;
+}
+
 int main(int argc, char **argv)
 {
+    const struct engine *engine = argc == 3 ? engine_named(argv[1]) : NULL;
     struct dirent **entries;
     int files = 0, failed = 0;
-    int count = argc == 2 ? scandir(argv[1], &entries, NULL, alphasort) : -1;
+    int count = engine ? scandir(argv[2], &entries, NULL, alphasort) : -1;
 
     for (int i = 0; i < count; i++) {
         const char *dot = strrchr(entries[i]->d_name, '.');
         char path[4096];
 
         if (dot && strcmp(dot, ".trace") == 0) {
-            snprintf(path, sizeof(path), "%s/%s", argv[1], entries[i]->d_name);
+            snprintf(path, sizeof(path), "%s/%s", argv[2], entries[i]->d_name);
             files++;
-            failed += !check_file(path);
+            failed += !check_file(engine, path);
         }
         free(entries[i]);
     }
