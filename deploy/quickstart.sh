@@ -137,6 +137,7 @@ say "3. Start an order"
 
 say "4. Kill the worker while its request to the inventory service is open"
 until_true "the request" requests_reach 1
+until_true "the step in the store" operation_started order-1001 reserve_stock
 kill_hard "$worker"
 note "kill -9 $worker; the step reserve_stock was running"
 start_worker
@@ -150,7 +151,9 @@ start_daemon
 say "6. The order completes"
 "$bin/durablectl" start order --name order-1001 --payload '{"order": "1001"}' --wait
 say "7. What happened"
-"$bin/durablectl" history order-1001
+"$bin/durablectl" history order-1001 | tee "$run/history"
+grep -q 'ran again after an interruption' "$run/history" ||
+    fail "the history does not show that reserve_stock ran a second time"
 printf '\n'
 "$bin/durablectl" show order-1001
 [ "$(requests)" -eq 2 ] ||

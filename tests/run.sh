@@ -21,6 +21,7 @@ python    | python3-venv                      | pytest_height release client/pyt
 system    | python3-venv                      | pytest_height release tests/system
 sim       |                                   | sim_height
 mutations | patch                             | mutations_height
+quickstart | python3-venv                     | checked quickstart bash deploy/quickstart.sh
 '
 
 # What every height builds with. -dev packages are the libraries named, with their

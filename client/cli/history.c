@@ -262,10 +262,24 @@ static void put_again(const struct screen *screen, const struct story *story,
                 unpaint(screen));
 }
 
+/* What an event concerns; only the first of an operation carries its name. */
+static struct durabled_text name_of(const struct story *story, const msgpack_object *event)
+{
+    struct durabled_text name = doc_text(event, "Name"), id = doc_text(event, "Id");
+    struct walk walk = {0};
+    const msgpack_object *other;
+
+    while (!name.data && id.data && (other = next_event(story, &walk)) != NULL &&
+           other != event)
+        if (same_text(doc_text(other, "Id"), id))
+            name = doc_text(other, "Name");
+    return name;
+}
+
 static void put_event(const struct screen *screen, const struct story *story,
                       const msgpack_object *event)
 {
-    struct durabled_text type = doc_text(event, "EventType"), name = doc_text(event, "Name");
+    struct durabled_text type = doc_text(event, "EventType"), name = name_of(story, event);
     size_t depth = depth_of(story, event), used;
     char clock[24];
 
