@@ -141,9 +141,13 @@ build_venv() {
 
 # pytest_height PRESET DIRECTORY: Python tests against the programs of PRESET.
 pytest_height() {
-    local preset=$1 directory=$2
-    build_preset "$preset" || count "build ($preset)" 0 1
+    build_preset "$1" || count "build ($1)" 0 1
     build_venv
+    run_pytest "$1" "$2"
+}
+
+run_pytest() {
+    local preset=$1 directory=$2
     say "pytest ($preset, $directory)"
     run_counted "pytest ($preset, $directory)" "$build/pytest.junit.xml" \
         env DURABLED_BIN="$build/$preset/bin" PYTHONDONTWRITEBYTECODE=1 \
@@ -208,6 +212,7 @@ conformance_height() {
                 "$build/conformance.txt")"
             count "conformance ($client, $line)" "${good:-0}" "${bad:-1}"
         done
+        run_pytest release "tests/conformance/$client"
     done
 }
 
