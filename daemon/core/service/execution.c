@@ -138,6 +138,11 @@ int64_t dd_execution_timeout_s(const struct dd_execution *execution)
     return execution->execution_timeout_s;
 }
 
+int64_t dd_execution_retention_s(const struct dd_execution *execution)
+{
+    return execution->retention_s;
+}
+
 const struct dd_operation *const *dd_execution_operations(const struct dd_execution *execution,
                                                           size_t *out_len)
 {

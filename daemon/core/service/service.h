@@ -19,6 +19,7 @@
 #include "base/error.h"
 #include "base/uuid.h"
 #include "core/service/fact.h"
+#include "core/violation.h"
 
 struct dd_execution;
 
@@ -80,6 +81,7 @@ const struct dd_operation *dd_execution_operation(const struct dd_execution *exe
 struct dd_text *dd_execution_result(const struct dd_execution *execution);
 struct dd_error_object *dd_execution_error(const struct dd_execution *execution);
 int64_t dd_execution_timeout_s(const struct dd_execution *execution);
+int64_t dd_execution_retention_s(const struct dd_execution *execution);
 
 /* --- events ------------------------------------------------------------------------------ */
 
@@ -162,6 +164,11 @@ struct dd_checkpointed {
     size_t operations_len;
 };
 void dd_checkpointed_deinit(struct dd_checkpointed *checkpointed);
+
+/* Adds what the service model refuses of its members. dd_execution_checkpoint() asks
+ * this by itself; who found other violations of the same request completes them. */
+void dd_checkpoint_violations(const struct dd_checkpoint *checkpoint,
+                              struct dd_violations *violations);
 
 /* CheckpointDurableExecution: validates all, applies all, fires due timers of
  * operations, hands out the next token (service-api 3.4 to 3.6, 4). A replay of the
