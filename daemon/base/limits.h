@@ -18,12 +18,13 @@
 #define DD_NAME_MAX 256
 #define DD_SUB_TYPE_MAX 32
 #define DD_FUNCTION_NAME_MAX 64
-#define DD_FUNCTION_REF_MAX 256 /* a function's name, or its ARN */
 #define DD_FUNCTION_QUALIFIER_MAX 128
 #define DD_EXECUTION_NAME_MAX 64
 #define DD_ARN_MAX 1024
 #define DD_TOKEN_MAX 2048
 #define DD_CLIENT_TOKEN_MAX 64
+#define DD_FUNCTION_REF_MAX 256 /* a function's name, or its ARN */
+#define DD_TENANT_MAX 256
 
 /* Payload sizes, in bytes of UTF-8 (service-api 3.6, 9). */
 #define DD_PAYLOAD_MAX 1048576
@@ -43,6 +44,7 @@
 
 /* Durations in seconds (service-api 3.2, 8.4). */
 #define DD_SECONDS_MAX 31622400
+#define DD_CALLBACK_SECONDS_MAX 99999999
 #define DD_RETENTION_DAYS_MAX 90
 
 /* AWS's quotas, on by default where AWS is imitated (service-api 9). */
@@ -74,6 +76,9 @@
 
 /* Handles of operations and contexts that one session has open; chosen. */
 #define DD_SESSION_HANDLES_MAX 1000000
+/* Contexts inside each other; chosen: more than any language's stack takes of them, and
+ * ours walks them. */
+#define DD_SESSION_DEPTH_MAX 1000
 
 /* Bytes of a worker's name for itself; a UUID with room for a prefix. It is stored with
  * each invocation. */

@@ -96,14 +96,13 @@ static struct dd_text *read_text(struct reader *reader, const json_t *object, co
     return text;
 }
 
-static bool read_int(struct reader *reader, const json_t *object, const char *name,
+static void read_int(struct reader *reader, const json_t *object, const char *name,
                      int64_t *out)
 {
     const json_t *value = member(reader, object, name, JSON_INTEGER, "Integer");
 
     if (value)
         *out = json_integer_value(value);
-    return value != NULL;
 }
 
 static bool read_bool(struct reader *reader, const json_t *object, const char *name)
@@ -190,6 +189,8 @@ static void read_update(struct reader *reader, const json_t *object, struct dd_u
     const json_t *context = read_object(reader, object, "ContextOptions");
     const json_t *step = read_object(reader, object, "StepOptions");
     const json_t *wait = read_object(reader, object, "WaitOptions");
+    const json_t *callback = read_object(reader, object, "CallbackOptions");
+    const json_t *invoke = read_object(reader, object, "ChainedInvokeOptions");
 
     update->id = read_text(reader, object, "Id");
     update->parent_id = read_text(reader, object, "ParentId");
@@ -206,10 +207,20 @@ static void read_update(struct reader *reader, const json_t *object, struct dd_u
     update->replay_children = context && read_bool(reader, context, "ReplayChildren");
     update->has_step_options = step != NULL;
     if (step)
-        (void)read_int(reader, step, "NextAttemptDelaySeconds", &update->next_attempt_delay_s);
+        read_int(reader, step, "NextAttemptDelaySeconds", &update->next_attempt_delay_s);
     update->has_wait_options = wait != NULL;
     if (wait)
-        (void)read_int(reader, wait, "WaitSeconds", &update->wait_s);
+        read_int(reader, wait, "WaitSeconds", &update->wait_s);
+    update->has_callback_options = callback != NULL;
+    if (callback) {
+        read_int(reader, callback, "TimeoutSeconds", &update->timeout_s);
+        read_int(reader, callback, "HeartbeatTimeoutSeconds", &update->heartbeat_timeout_s);
+    }
+    update->has_invoke_options = invoke != NULL;
+    if (invoke) {
+        update->function_name = read_text(reader, invoke, "FunctionName");
+        update->tenant_id = read_text(reader, invoke, "TenantId");
+    }
 }
 
 static void read_updates(struct reader *reader, const json_t *root,

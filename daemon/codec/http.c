@@ -1,4 +1,4 @@
-/* Labels, queries, dates and names of the HTTP API; see http.h. */
+/* Labels, queries, dates and ARNs of the HTTP API; see http.h. */
 #include "codec/http.h"
 
 /* --- percent-encoding -------------------------------------------------------------------- */
@@ -239,31 +239,6 @@ static bool is_account(struct dd_span span)
 static bool is_latest(struct dd_span span)
 {
     return dd_span_is(span, "$LATEST") || dd_span_is(span, "$LATEST.PUBLISHED");
-}
-
-bool dd_function_ref_parse(struct dd_span text, struct dd_function_ref *out)
-{
-    struct dd_span parts[PARTS_MAX];
-    size_t len = split(text, parts), at = 0;
-
-    *out = (struct dd_function_ref){0};
-    if (len > 4 && dd_span_is(parts[0], "arn")) {
-        if (parts[1].len < 3 || memcmp(parts[1].data, "aws", 3) != 0 || !is_word(parts[1]) ||
-            !dd_span_is(parts[2], "lambda") || !is_word(parts[3]))
-            return false;
-        out->region = parts[3];
-        at = 4;
-    }
-    if (at + 1 < len && is_account(parts[at]))
-        out->account = parts[at++];
-    if (at + 1 < len && dd_span_is(parts[at], "function"))
-        at++;
-    if (at >= len || !is_word(parts[at]))
-        return false;
-    out->name = parts[at++];
-    if (at < len && (is_word(parts[at]) || is_latest(parts[at])))
-        out->qualifier = parts[at++];
-    return at == len;
 }
 
 /* Splits "version/durable-execution/name/id". */

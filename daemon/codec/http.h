@@ -1,5 +1,5 @@
 /* What an HTTP request of AWS's API carries outside its body: percent-encoded labels,
- * the query, dates, ARNs and function references (service-api 1.1, 1.4, 8.2). */
+ * the query, dates, and the ARNs of executions (service-api 1.1, 8.2). */
 #pragma once
 
 #include "base/buf.h"
@@ -16,19 +16,6 @@ bool dd_http_query(struct dd_span query, size_t *at, const char *name, struct dd
 
 /* A date as ISO 8601 (without an offset: UTC), a day, or seconds since 1970. */
 bool dd_http_date(struct dd_span text, int64_t *out_ms);
-
-/* The parts of a function's name, partial ARN or ARN; absent where not given. */
-struct dd_function_ref {
-    struct dd_span region;
-    struct dd_span account;
-    struct dd_span name;
-    struct dd_span qualifier;
-};
-#define DD_FUNCTION_REF_REGEX                                                 \
-    "(arn:(aws[a-zA-Z-]*)?:lambda:)?([a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+" \
-    "-\\d{1}:)?(\\d{12}:)?(function:)?([a-zA-Z0-9-_]+)"                       \
-    "(:(\\$LATEST(\\.PUBLISHED)?|[a-zA-Z0-9-_]+))?"
-bool dd_function_ref_parse(struct dd_span text, struct dd_function_ref *out);
 
 /* The parts of an execution's ARN that the caller may get wrong. */
 struct dd_execution_arn {

@@ -39,6 +39,11 @@ static bool is_qualifier(unsigned char c)
     return is_word(c) || c == '$' || c == '.';
 }
 
+static bool is_tenant(unsigned char c)
+{
+    return is_word(c) || (c && strchr("._:/=+@ ", c));
+}
+
 static bool all(struct dd_span span, bool (*has)(unsigned char c))
 {
     for (size_t i = 0; i < span.len; i++) {
@@ -68,6 +73,11 @@ static bool matches_qualifier(struct dd_span span)
     return all(span, is_qualifier);
 }
 
+static bool matches_tenant(struct dd_span span)
+{
+    return all(span, is_tenant);
+}
+
 static bool matches_base64(struct dd_span span)
 {
     for (int i = 0; i < 2 && span.len > 0 && span.data[span.len - 1] == '='; i++)
@@ -78,6 +88,7 @@ static bool matches_base64(struct dd_span span)
 const struct dd_pattern dd_pattern_word = {"[a-zA-Z0-9-_]+", matches_word};
 const struct dd_pattern dd_pattern_printable = {"[\\x20-\\x7E]+", matches_printable};
 const struct dd_pattern dd_pattern_visible = {"[\\x21-\\x7E]+", matches_visible};
+const struct dd_pattern dd_pattern_tenant = {"[a-zA-Z0-9\\._:\\/=+\\-@ ]+", matches_tenant};
 const struct dd_pattern dd_pattern_qualifier = {"[a-zA-Z0-9$_.-]+", matches_qualifier};
 const struct dd_pattern dd_pattern_base64 = {"[A-Za-z0-9+/]+={0,2}", matches_base64};
 

@@ -24,6 +24,7 @@ extern const struct dd_pattern dd_pattern_printable;
 extern const struct dd_pattern dd_pattern_visible;
 extern const struct dd_pattern dd_pattern_base64;
 extern const struct dd_pattern dd_pattern_qualifier;
+extern const struct dd_pattern dd_pattern_tenant;
 
 /* Adds one; `value` is shown as given. */
 void dd_violate(struct dd_violations *violations, const char *value, const char *path,

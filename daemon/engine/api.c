@@ -44,12 +44,12 @@ static void send_answer(struct dd_gate_action *action)
             (struct dd_http_header){"x-amzn-errortype", exchange->error_type};
     if (exchange->retryable)
         headers[answer.headers_len++] = (struct dd_http_header){"Retry-After", "1"};
-    if (exchange->arn) {
+    if (exchange->arn)
         headers[answer.headers_len++] =
             (struct dd_http_header){"X-Amz-Durable-Execution-Arn", exchange->arn->data};
+    if (exchange->invoked)
         headers[answer.headers_len++] =
             (struct dd_http_header){"X-Amz-Executed-Version", "$LATEST"};
-    }
     if (exchange->function_error)
         headers[answer.headers_len++] =
             (struct dd_http_header){"X-Amz-Function-Error", "Unhandled"};
@@ -105,9 +105,8 @@ void dd_exchange_refuse(struct dd_exchange *exchange, struct dd_error *error)
            DD_LOG_TEXT("method", dd_span_cstr(exchange->operation)),
            DD_LOG_TEXT("error", dd_span_cstr(dd_error_name(error->code))),
            DD_LOG_TEXT("text", dd_span_cstr(error->text)));
-    dd_text_unref(exchange->arn);
-    exchange->arn = NULL;
-    exchange->function_error = false;
+    dd_text_set(&exchange->arn, NULL);
+    exchange->invoked = exchange->function_error = false;
     exchange->error_type = dd_error_name(error->code);
     exchange->retryable = dd_error_retryable(error->code);
     dd_buf_clear(&exchange->body);

@@ -22,6 +22,7 @@ struct dd_exchange {
     int status;
     const char *error_type;   /* x-amzn-errortype; NULL: none */
     const char *content_type; /* NULL: there is no body */
+    bool invoked;             /* X-Amz-Executed-Version */
     struct dd_text *arn;      /* X-Amz-Durable-Execution-Arn; NULL: none */
     bool function_error;      /* X-Amz-Function-Error */
     bool retryable;           /* Retry-After */

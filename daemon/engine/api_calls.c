@@ -231,20 +231,17 @@ static void answer_checkpoint(struct dd_api_call *call,
     answer_end(&answer, call->exchange, position);
 }
 
-static int checkpoint_update(struct dd_api_call *call, const struct dd_checkpoint *checkpoint,
-                             struct dd_error *error)
+static int update(struct dd_api_call *call, struct dd_checkpoint *checkpoint,
+                  struct dd_error *error)
 {
     struct dd_checkpointed checkpointed;
-    struct dd_facts facts = {0};
     struct dd_resident *resident;
     int rc = find_current(call, &resident, error);
 
     if (rc == 0)
-        rc = dd_execution_checkpoint(resident->execution, checkpoint, call->engine->now_ms,
-                                     &facts, &checkpointed, error);
+        rc = dd_engine_checkpoint(call->engine, resident, checkpoint, &checkpointed, error);
     if (rc)
         return rc;
-    dd_engine_record(call->engine, resident, &facts);
     answer_checkpoint(call, &checkpointed, resident->position);
     dd_checkpointed_deinit(&checkpointed);
     return 0;
@@ -270,7 +267,7 @@ static int checkpoint(struct dd_api_call *call, struct dd_error *error)
         dd_checkpoint_violations(&checkpoint, &call->violations);
         rc = verdict(call, error);
         if (rc == 0)
-            rc = checkpoint_update(call, &checkpoint, error);
+            rc = update(call, &checkpoint, error);
     }
     dd_checkpoint_request_deinit(&request);
     return rc;
@@ -436,53 +433,57 @@ static int stop(struct dd_api_call *call, struct dd_error *error)
 
 /* --- functions --------------------------------------------------------------------------- */
 
-struct reference {
-    struct dd_function_ref ref;
+struct function_label {
+    struct dd_reference reference;
     char qualifier[DD_FUNCTION_QUALIFIER_MAX + 1]; /* "": none */
 };
 
 /* The label, which is a function's name or ARN, with its Qualifier. */
-static int label_function(struct dd_api_call *call, struct reference *out,
+static int label_function(struct dd_api_call *call, struct function_label *out,
                           struct dd_error *error)
 {
     struct dd_span given = query_text(call, "Qualifier");
 
-    *out = (struct reference){0};
-    if (call->label.len > DD_FUNCTION_REF_MAX || !dd_function_ref_parse(call->label, &out->ref))
-        dd_violate_pattern(&call->violations, call->label, "functionName",
-                           DD_FUNCTION_REF_REGEX);
+    *out = (struct function_label){0};
+    if (call->label.len > DD_FUNCTION_REF_MAX ||
+        !dd_reference_split(call->label, &out->reference))
+        dd_violate_pattern(&call->violations, call->label, "functionName", DD_REFERENCE_REGEX);
     dd_check_text(&call->violations, given, "qualifier", DD_FUNCTION_QUALIFIER_MAX,
                   &dd_pattern_qualifier);
     if (call->violations.count > 0)
         return 0;
-    if (given.data && out->ref.qualifier.data && !dd_span_equal(given, out->ref.qualifier))
+    if (given.data && out->reference.qualifier.data &&
+        !dd_span_equal(given, out->reference.qualifier))
         return dd_fail(error, DD_INVALID_PARAMETER,
                        "The derived qualifier from the function name does not match the "
                        "specified qualifier.");
     if (!given.data)
-        given = out->ref.qualifier;
+        given = out->reference.qualifier;
     snprintf(out->qualifier, sizeof out->qualifier, "%.*s", (int)given.len,
              given.data ? given.data : "");
     return 0;
 }
 
 /* The registration it names. A worker's function has one version. */
-static int find_function(const struct dd_api_call *call, const struct reference *reference,
+static int find_function(const struct dd_api_call *call, const struct function_label *label,
                          const struct dd_function **out, struct dd_error *error)
 {
     const struct dd_service_config *service = &call->engine->service;
-    const struct dd_function_ref *ref = &reference->ref;
-    struct dd_span region = ref->region.data ? ref->region : dd_span_cstr(service->region);
-    struct dd_span account = ref->account.data ? ref->account : dd_span_cstr(service->account);
+    struct dd_span name = label->reference.name;
+    struct dd_span region = label->reference.region, account = label->reference.account;
 
-    *out = dd_journal_function(call->engine->config.journal, ref->name);
+    if (!region.data)
+        region = dd_span_cstr(service->region);
+    if (!account.data)
+        account = dd_span_cstr(service->account);
+    *out = dd_journal_function(call->engine->config.journal, name);
     if (*out && dd_span_is(region, service->region) && dd_span_is(account, service->account) &&
-        (!*reference->qualifier || strcmp(reference->qualifier, VERSION) == 0))
+        (!*label->qualifier || strcmp(label->qualifier, VERSION) == 0))
         return 0;
-    return dd_fail(
-        error, DD_NOT_FOUND, "Function not found: arn:aws:lambda:%.*s:%.*s:function:%.*s%s%s",
-        (int)region.len, region.data, (int)account.len, account.data, (int)ref->name.len,
-        ref->name.data, *reference->qualifier ? ":" : "", reference->qualifier);
+    return dd_fail(error, DD_NOT_FOUND,
+                   "Function not found: arn:aws:lambda:%.*s:%.*s:function:%.*s%s%s",
+                   (int)region.len, region.data, (int)account.len, account.data, (int)name.len,
+                   name.data, *label->qualifier ? ":" : "", label->qualifier);
 }
 
 /* --- list -------------------------------------------------------------------------------- */
@@ -610,13 +611,13 @@ static int list_executions(struct dd_api_call *call, struct dd_error *error)
 {
     const struct dd_function *function;
     struct dd_list_filter filter = {0};
-    struct reference reference;
+    struct function_label label;
     struct dd_text *name = NULL;
     bool none = false;
     int rc = read_filter(call, &filter, &none, error);
 
     if (rc == 0)
-        rc = label_function(call, &reference, error);
+        rc = label_function(call, &label, error);
     if (rc)
         return rc;
     name = dd_text_new(query_text(call, "DurableExecutionName"));
@@ -625,7 +626,7 @@ static int list_executions(struct dd_api_call *call, struct dd_error *error)
                   &dd_pattern_word);
     rc = verdict(call, error);
     if (rc == 0)
-        rc = find_function(call, &reference, &function, error);
+        rc = find_function(call, &label, &function, error);
     if (rc == 0) {
         filter.function = dd_text_span(function->name);
         rc = answer_list(call, &filter, none, error);
@@ -713,15 +714,20 @@ static enum invocation_type invocation_type(struct dd_api_call *call)
     return REQUEST_RESPONSE;
 }
 
-/* What a durable function may not be asked (service-api 1.4). A daemon's default is
- * nobody's ExecutionTimeout. */
-static int check_durable(const struct dd_api_call *call, const struct reference *reference,
-                         const struct dd_function *function, enum invocation_type type,
-                         struct dd_error *error)
+/* What a function may not be asked (service-api 1.4). A daemon's default is nobody's
+ * ExecutionTimeout. */
+static int check_function(const struct dd_api_call *call, const struct function_label *label,
+                          const struct dd_function *function, struct dd_span name,
+                          enum invocation_type type, struct dd_error *error)
 {
     int64_t timeout_s = function->execution_timeout_s;
 
-    if (!*reference->qualifier)
+    if (function->plain)
+        return name.data ? dd_fail(error, DD_INVALID_PARAMETER,
+                                   "You cannot name an execution of a function that is not "
+                                   "durable.")
+                         : 0;
+    if (!*label->qualifier)
         return dd_fail(error, DD_INVALID_PARAMETER,
                        "You cannot invoke a durable function using an unqualified ARN.");
     if (type == REQUEST_RESPONSE && timeout_s > DD_SYNC_TIMEOUT_S &&
@@ -746,22 +752,22 @@ static int check_payload(struct dd_span payload, enum invocation_type type,
     return 0;
 }
 
-static int start(struct dd_api_call *call, const struct dd_function *function,
-                 struct dd_span name, enum invocation_type type, struct dd_error *error)
+static int start(struct dd_api_call *call, struct dd_start *start, enum invocation_type type,
+                 struct dd_error *error)
 {
     struct dd_exchange *exchange = call->exchange;
-    struct dd_span body = call->request->body;
-    struct dd_start start = {.function = dd_text_span(function->name), .name = name};
     struct dd_resident *resident;
     bool existing;
     int rc;
 
-    if (body.len > 0)
-        start.input = body;
-    rc = dd_executions_start(call->engine, &start, &resident, &existing, error);
+    if (call->request->body.len > 0)
+        start->input = call->request->body;
+    rc = dd_executions_start(call->engine, start, &resident, &existing, error);
     if (rc)
         return rc;
-    exchange->arn = dd_text_ref(dd_execution_arn(resident->execution));
+    exchange->invoked = true;
+    if (!start->plain)
+        exchange->arn = dd_text_ref(dd_execution_arn(resident->execution));
     exchange->execution = resident->id;
     if (type == EVENT) {
         dd_exchange_answer(exchange, 202, DD_SPAN_NONE, resident->position);
@@ -774,26 +780,34 @@ static int start(struct dd_api_call *call, const struct dd_function *function,
 
 static int invoke(struct dd_api_call *call, struct dd_error *error)
 {
+    const struct dd_http_request *request = call->request;
     enum invocation_type type = invocation_type(call);
-    struct dd_span name = call->request->header(call->request, "X-Amz-Durable-Execution-Name");
+    struct dd_start begin = {
+        .name = request->header(request, "X-Amz-Durable-Execution-Name"),
+        .tenant_id = request->header(request, "X-Amz-Tenant-Id"),
+    };
     const struct dd_function *function;
-    struct reference reference;
-    int rc = label_function(call, &reference, error);
+    struct function_label label;
+    int rc = label_function(call, &label, error);
 
-    dd_check_text(&call->violations, name, "durableExecutionName", DD_EXECUTION_NAME_MAX,
+    dd_check_text(&call->violations, begin.name, "durableExecutionName", DD_EXECUTION_NAME_MAX,
                   &dd_pattern_word);
+    dd_check_text(&call->violations, begin.tenant_id, "tenantId", DD_TENANT_MAX,
+                  &dd_pattern_tenant);
     if (rc == 0)
         rc = verdict(call, error);
     if (rc == 0)
-        rc = find_function(call, &reference, &function, error);
+        rc = find_function(call, &label, &function, error);
     if (rc == 0)
-        rc = check_durable(call, &reference, function, type, error);
+        rc = check_function(call, &label, function, begin.name, type, error);
     if (rc == 0)
-        rc = check_payload(call->request->body, type, error);
+        rc = check_payload(request->body, type, error);
     if (rc)
         return rc;
+    begin.function = dd_text_span(function->name);
     if (type != DRY_RUN)
-        return start(call, function, name, type, error);
+        return start(call, &begin, type, error);
+    call->exchange->invoked = true;
     dd_exchange_answer(call->exchange, 204, DD_SPAN_NONE, 0);
     return 0;
 }

@@ -35,6 +35,34 @@ void dd_engine_forget(struct dd_engine *engine, struct dd_resident *resident)
     dd_free(resident);
 }
 
+struct dd_uuid dd_engine_new_id(struct dd_engine *engine)
+{
+    uint8_t random[10];
+
+    engine->config.ports.random(engine->config.ports.user, random, sizeof random);
+    return dd_uuid_v7(engine->now_ms, random);
+}
+
+int dd_engine_start(struct dd_engine *engine, const struct dd_start *start,
+                    struct dd_resident **out, struct dd_error *error)
+{
+    struct dd_facts facts = {0};
+    struct dd_resident *resident;
+    int rc;
+
+    resident = dd_engine_found(engine, start->id);
+    rc = dd_execution_start(resident->execution, start, engine->now_ms, &facts, error);
+    if (rc) {
+        dd_engine_forget(engine, resident);
+        return rc;
+    }
+    dd_engine_record(engine, resident, &facts);
+    dd_log(engine->config.log, EXECUTION_STARTED,
+           DD_LOG_TEXT("executionArn", dd_text_span(dd_execution_arn(resident->execution))));
+    *out = resident;
+    return 0;
+}
+
 static void count_memory(struct dd_engine *engine, struct dd_resident *resident)
 {
     size_t memory = dd_execution_memory(resident->execution) + sizeof *resident;
@@ -130,6 +158,7 @@ void dd_engine_record(struct dd_engine *engine, struct dd_resident *resident,
         resident->closed_told = true;
         log_closed(engine, resident, &head);
         dd_watch_wake(engine, resident->id);
+        dd_invoke_closed(engine, resident);
     }
 }
 

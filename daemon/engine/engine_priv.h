@@ -66,6 +66,14 @@ int dd_engine_load(struct dd_engine *engine, struct dd_uuid id, struct dd_reside
 /* A resident for an execution that has no facts yet. */
 struct dd_resident *dd_engine_found(struct dd_engine *engine, struct dd_uuid id);
 
+/* The id of an execution about to be started. */
+struct dd_uuid dd_engine_new_id(struct dd_engine *engine);
+
+/* Starts an execution: records it, and gives it. A refusal leaves nothing behind. Whether
+ * the journal accepts new ones is for the caller to ask first. */
+int dd_engine_start(struct dd_engine *engine, const struct dd_start *start,
+                    struct dd_resident **out, struct dd_error *error) DD_MUST_CHECK;
+
 /* Drops one that was founded in vain. */
 void dd_engine_forget(struct dd_engine *engine, struct dd_resident *resident);
 
@@ -109,6 +117,34 @@ void dd_watch_leave(struct dd_engine *engine, struct dd_waiter *waiter);
 /* The execution changed. */
 void dd_watch_wake(struct dd_engine *engine, struct dd_uuid id);
 void dd_watch_due(struct dd_engine *engine);
+
+/* --- invoke.c: executions that invoke functions ------------------------------------------ */
+
+/* CheckpointDurableExecution of a loaded execution: dd_execution_checkpoint(), with what
+ * it starts and its record. */
+int dd_engine_checkpoint(struct dd_engine *engine, struct dd_resident *resident,
+                         struct dd_checkpoint *checkpoint, struct dd_checkpointed *out,
+                         struct dd_error *error) DD_MUST_CHECK;
+
+/* The execution has closed: the one that invoked it, if any, is told, in the same commit. */
+void dd_invoke_closed(struct dd_engine *engine, const struct dd_resident *resident);
+
+/* --- callback.c: what comes for callbacks from outside ----------------------------------- */
+
+/* A callback by its id (then `execution` and `operation` are absent), or by the name of
+ * an open one of an execution. */
+struct dd_callback_call {
+    struct dd_span callback;
+    struct dd_span execution;
+    struct dd_span operation;
+    enum dd_callback_action action;
+    struct dd_span result;
+    struct dd_error_object *failure;
+};
+
+/* Completes it. Sets the position of the record that says so. */
+int dd_callback_complete(struct dd_engine *engine, const struct dd_callback_call *call,
+                         uint64_t *out_position, struct dd_error *error) DD_MUST_CHECK;
 
 /* --- peer.c: connections and calls ------------------------------------------------------- */
 
@@ -203,6 +239,7 @@ struct dd_invocation {
     int64_t deadline_ms; /* 0: none */
     int64_t give_up_ms;  /* held, process unknown: when to stop waiting; 0: never */
     bool lost;           /* with a former daemon: ends uncounted */
+    bool plain;          /* its function is not durable */
 };
 
 void dd_dispatch_recover(struct dd_engine *engine);
@@ -254,6 +291,8 @@ struct dd_attached {
     struct dd_uuid execution;
     struct dd_text *arn;
     struct dd_text *request_id;
+    struct dd_text **updated; /* UpdatedOperationIds of the event */
+    size_t updated_len;
     char key[33];
     struct dd_list joins;            /* of dd_join */
     struct dd_backend_call *backend; /* the checkpoint or load in flight */
@@ -280,6 +319,9 @@ struct dd_attached *dd_session_of(struct dd_peer *peer, uint64_t id);
 /* A call on a session; `call->id` is set here. */
 void dd_session_method_call(struct dd_pending *pending, struct dd_attached *attached,
                             struct dd_call *call);
+
+/* Something from outside has completed an operation of `execution`. */
+void dd_sessions_changed(struct dd_engine *engine, struct dd_uuid execution);
 
 /* `peer` is gone: its sessions end, its part in others is forgotten. */
 void dd_sessions_disconnect(struct dd_peer *peer);
@@ -333,19 +375,6 @@ struct dd_list_filter {
 bool dd_executions_list(struct dd_engine *engine, const struct dd_list_filter *filter,
                         void (*visit)(void *user, const struct dd_head *head), void *user,
                         struct dd_uuid *out_last);
-
-/* A callback by its id, or by the name of an open one of an execution. */
-enum dd_callback_action { DD_CALLBACK_SUCCEED, DD_CALLBACK_FAIL, DD_CALLBACK_HEARTBEAT };
-struct dd_callback_call {
-    struct dd_span callback;
-    struct dd_span execution;
-    struct dd_span operation;
-    enum dd_callback_action action;
-    struct dd_span result;
-    struct dd_error_object *failure;
-};
-int dd_callback_complete(struct dd_engine *engine, const struct dd_callback_call *call,
-                         uint64_t *out_position, struct dd_error *error) DD_MUST_CHECK;
 
 /* Writes the ARN of an execution whose head is at hand. */
 void dd_executions_arn(const struct dd_engine *engine, const struct dd_head *head,

@@ -37,34 +37,6 @@ static int unknown_function(struct dd_engine *engine, struct dd_span function,
                    names.len ? names.text : "none, no worker has registered yet");
 }
 
-/* A new execution. Its refusals leave nothing behind. */
-static int start_new(struct dd_engine *engine, struct dd_start *start,
-                     struct dd_resident **out_resident, struct dd_error *error)
-{
-    struct dd_facts facts = {0};
-    struct dd_resident *resident;
-    uint8_t random[10];
-    int rc = dd_journal_accepts(engine->config.journal, error);
-
-    if (rc == 0 && engine->stopping)
-        rc = dd_fail(error, DD_DRAINING, "the daemon is stopping");
-    if (rc)
-        return rc;
-    engine->config.ports.random(engine->config.ports.user, random, sizeof random);
-    start->id = dd_uuid_v7(engine->now_ms, random);
-    resident = dd_engine_found(engine, start->id);
-    rc = dd_execution_start(resident->execution, start, engine->now_ms, &facts, error);
-    if (rc) {
-        dd_engine_forget(engine, resident);
-        return rc;
-    }
-    dd_engine_record(engine, resident, &facts);
-    dd_log(engine->config.log, EXECUTION_STARTED,
-           DD_LOG_TEXT("executionArn", dd_text_span(dd_execution_arn(resident->execution))));
-    *out_resident = resident;
-    return 0;
-}
-
 int dd_executions_start(struct dd_engine *engine, struct dd_start *start,
                         struct dd_resident **out_resident, bool *out_existing,
                         struct dd_error *error)
@@ -75,15 +47,24 @@ int dd_executions_start(struct dd_engine *engine, struct dd_start *start,
 
     if (!function)
         return unknown_function(engine, start->function, error);
+    start->plain = function->plain;
     if (start->execution_timeout_s == 0)
         start->execution_timeout_s = function->execution_timeout_s;
     start->retention_s = function->retention_s;
     *out_existing =
         start->name.data && dd_journal_find(journal, start->function, start->name, &start->id);
-    if (!*out_existing)
-        return start_new(engine, start, out_resident, error);
-    rc = dd_engine_load(engine, start->id, out_resident, error);
-    return rc ? rc : dd_execution_start_again((*out_resident)->execution, start->input, error);
+    if (*out_existing) {
+        rc = dd_engine_load(engine, start->id, out_resident, error);
+        return rc ? rc
+                  : dd_execution_start_again((*out_resident)->execution, start->input, error);
+    }
+    rc = dd_journal_accepts(journal, error);
+    if (rc == 0 && engine->stopping)
+        rc = dd_fail(error, DD_DRAINING, "the daemon is stopping");
+    if (rc)
+        return rc;
+    start->id = dd_engine_new_id(engine);
+    return dd_engine_start(engine, start, out_resident, error);
 }
 
 /* --- one execution ----------------------------------------------------------------------- */
@@ -271,15 +252,4 @@ bool dd_executions_list(struct dd_engine *engine, const struct dd_list_filter *f
                                 DD_LIST_SCAN_MAX, visit_head, &listing);
 
     return more && listing.visited && !listing.ended;
-}
-
-/* --- callbacks --------------------------------------------------------------------------- */
-
-int dd_callback_complete(struct dd_engine *engine, const struct dd_callback_call *call,
-                         uint64_t *out_position, struct dd_error *error)
-{
-    (void)engine;
-    (void)call;
-    *out_position = 0;
-    return dd_fail(error, DD_INVALID_PARAMETER, "Invalid callback id");
 }

@@ -153,6 +153,7 @@ struct dd_function {
     int64_t timeout_s;           /* of an invocation; 0: none */
     int64_t execution_timeout_s; /* default of its executions */
     int64_t retention_s;
+    bool plain; /* not durable: invoked with its payload, once */
 };
 
 /* Keeps a registration for good. Borrowed. Returns the position to wait for. */

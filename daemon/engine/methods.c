@@ -13,7 +13,7 @@
 #include "codec/json.h"
 #include "codec/pack.h"
 
-#define LEVEL 1
+#define LEVEL 2
 
 struct method {
     const char *name;
@@ -86,6 +86,7 @@ static int read_function(struct dd_engine *engine, struct dd_params *params,
                          struct dd_function *out, struct dd_error *error)
 {
     int64_t retention_days = engine->config.default_retention_s / 86400;
+    bool durable = true;
     struct dd_span name;
     int rc = dd_params_text(params, "name", DD_REQUIRED, &name, error);
 
@@ -105,6 +106,9 @@ static int read_function(struct dd_engine *engine, struct dd_params *params,
         rc = dd_params_int(params, "retention_days", DD_OPTIONAL, 1, DD_RETENTION_DAYS_MAX,
                            &retention_days, error);
     out->retention_s = retention_days * 86400;
+    if (rc == 0)
+        rc = dd_params_bool(params, "durable", &durable, error);
+    out->plain = !durable;
     if (rc == 0)
         out->name = dd_text_new(name);
     return rc;
@@ -248,7 +252,7 @@ static int worker_respond(struct dd_pending *pending, struct dd_params *params,
                           struct dd_error *error)
 {
     struct dd_invocation *invocation;
-    struct dd_outcome outcome;
+    struct dd_outcome outcome = {.kind = DD_OUTCOME_RETURNED, .status = DD_EXECUTION_SUCCEEDED};
     struct dd_span output;
     int rc = own_invocation(pending, params, &invocation, error);
 
@@ -256,7 +260,10 @@ static int worker_respond(struct dd_pending *pending, struct dd_params *params,
         rc = dd_params_text(params, "output", DD_REQUIRED, &output, error);
     if (rc)
         return rc;
-    dd_json_parse_output(output, &outcome);
+    if (!invocation->plain)
+        dd_json_parse_output(output, &outcome);
+    else if (!dd_text_try_new(output, &outcome.result))
+        return dd_fail(error, DD_NO_MEMORY, "output: out of memory");
     end_invocation(pending, invocation, &outcome);
     dd_outcome_deinit(&outcome);
     return 0;
@@ -379,6 +386,8 @@ SESSION_CALL(session_await, DD_CALL_AWAIT)
 SESSION_CALL(session_succeed, DD_CALL_SUCCEED)
 SESSION_CALL(session_fail, DD_CALL_FAIL)
 SESSION_CALL(session_decide, DD_CALL_DECIDE)
+SESSION_CALL(session_retry, DD_CALL_RETRY)
+SESSION_CALL(session_batch, DD_CALL_BATCH)
 SESSION_CALL(session_unwound, DD_CALL_UNWOUND)
 SESSION_CALL(session_end, DD_CALL_END)
 #undef SESSION_CALL
@@ -421,6 +430,60 @@ static int execution_start(struct dd_pending *pending, struct dd_params *params,
     if (rc == 0)
         answer_started(pending, resident, existing);
     return rc;
+}
+
+/* --- callbacks from outside --------------------------------------------------------------- */
+
+static int callback_call(struct dd_pending *pending, struct dd_params *params,
+                         struct dd_callback_call *call, struct dd_error *error)
+{
+    uint64_t position;
+    int rc = dd_params_text(params, "callback", DD_OPTIONAL, &call->callback, error);
+
+    if (rc == 0)
+        rc =
+            dd_params_text(params, "execution", call->callback.data ? DD_OPTIONAL : DD_REQUIRED,
+                           &call->execution, error);
+    if (rc == 0)
+        rc =
+            dd_params_text(params, "operation", call->callback.data ? DD_OPTIONAL : DD_REQUIRED,
+                           &call->operation, error);
+    if (rc == 0)
+        rc = dd_callback_complete(pending->engine, call, &position, error);
+    if (rc)
+        return rc;
+    dd_wire_write_empty(&pending->result);
+    dd_pending_answer_after(pending, position);
+    return 0;
+}
+
+static int callback_succeed(struct dd_pending *pending, struct dd_params *params,
+                            struct dd_error *error)
+{
+    struct dd_callback_call call = {.action = DD_CALLBACK_SUCCEED};
+    int rc = dd_params_text(params, "payload", DD_OPTIONAL, &call.result, error);
+
+    return rc ? rc : callback_call(pending, params, &call, error);
+}
+
+static int callback_fail(struct dd_pending *pending, struct dd_params *params,
+                         struct dd_error *error)
+{
+    struct dd_callback_call call = {.action = DD_CALLBACK_FAIL};
+    int rc = dd_wire_read_error(params, "error", DD_OPTIONAL, &call.failure, error);
+
+    if (rc == 0)
+        rc = callback_call(pending, params, &call, error);
+    dd_error_object_unref(call.failure);
+    return rc;
+}
+
+static int callback_heartbeat(struct dd_pending *pending, struct dd_params *params,
+                              struct dd_error *error)
+{
+    struct dd_callback_call call = {.action = DD_CALLBACK_HEARTBEAT};
+
+    return callback_call(pending, params, &call, error);
 }
 
 /* --- reading executions ------------------------------------------------------------------ */
@@ -1010,6 +1073,8 @@ static const struct method methods[] = {
     {"session.succeed", session_succeed},
     {"session.fail", session_fail},
     {"session.decide", session_decide},
+    {"session.retry", session_retry},
+    {"session.batch", session_batch},
     {"session.unwound", session_unwound},
     {"session.end", session_end},
     {"execution.start", execution_start},
@@ -1019,6 +1084,9 @@ static const struct method methods[] = {
     {"execution.list", execution_list},
     {"execution.stop", execution_stop},
     {"execution.logs", execution_logs},
+    {"callback.succeed", callback_succeed},
+    {"callback.fail", callback_fail},
+    {"callback.heartbeat", callback_heartbeat},
     {"function.list", function_list},
     {"daemon.status", daemon_status},
     {"daemon.log_level", daemon_log_level},

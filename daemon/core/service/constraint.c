@@ -57,6 +57,23 @@ static void check_update(struct dd_violations *violations, const struct dd_updat
         snprintf(member, room, "waitOptions.waitSeconds");
         dd_check_range(violations, update->wait_s, path, 1, DD_SECONDS_MAX);
     }
+    if (update->has_callback_options) {
+        snprintf(member, room, "callbackOptions.timeoutSeconds");
+        dd_check_range(violations, update->timeout_s, path, 0, DD_CALLBACK_SECONDS_MAX);
+        snprintf(member, room, "callbackOptions.heartbeatTimeoutSeconds");
+        dd_check_range(violations, update->heartbeat_timeout_s, path, 0,
+                       DD_CALLBACK_SECONDS_MAX);
+    }
+    if (update->has_invoke_options) {
+        snprintf(member, room, "chainedInvokeOptions.functionName");
+        if (!update->function_name)
+            dd_violate_null(violations, path);
+        dd_check_text(violations, dd_text_span(update->function_name), path,
+                      DD_FUNCTION_REF_MAX, &dd_pattern_visible);
+        snprintf(member, room, "chainedInvokeOptions.tenantId");
+        dd_check_text(violations, dd_text_span(update->tenant_id), path, DD_TENANT_MAX,
+                      &dd_pattern_tenant);
+    }
 }
 
 void dd_checkpoint_violations(const struct dd_checkpoint *checkpoint,
