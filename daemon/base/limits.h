@@ -18,10 +18,13 @@
 #define DD_NAME_MAX 256
 #define DD_SUB_TYPE_MAX 32
 #define DD_FUNCTION_NAME_MAX 64
+#define DD_FUNCTION_QUALIFIER_MAX 128
 #define DD_EXECUTION_NAME_MAX 64
 #define DD_ARN_MAX 1024
 #define DD_TOKEN_MAX 2048
 #define DD_CLIENT_TOKEN_MAX 64
+#define DD_FUNCTION_REF_MAX 256 /* a function's name, or its ARN */
+#define DD_TENANT_MAX 256
 
 /* Payload sizes, in bytes of UTF-8 (service-api 3.6, 9). */
 #define DD_PAYLOAD_MAX 1048576
@@ -41,6 +44,7 @@
 
 /* Durations in seconds (service-api 3.2, 8.4). */
 #define DD_SECONDS_MAX 31622400
+#define DD_CALLBACK_SECONDS_MAX 99999999
 #define DD_RETENTION_DAYS_MAX 90
 
 /* AWS's quotas, on by default where AWS is imitated (service-api 9). */
@@ -72,6 +76,9 @@
 
 /* Handles of operations and contexts that one session has open; chosen. */
 #define DD_SESSION_HANDLES_MAX 1000000
+/* Contexts inside each other; chosen: more than any language's stack takes of them, and
+ * ours walks them. */
+#define DD_SESSION_DEPTH_MAX 1000
 
 /* Bytes of a worker's name for itself; a UUID with room for a prefix. It is stored with
  * each invocation. */
@@ -123,3 +130,25 @@
 /* One log line; the rest is cut off. Lines in memory before they are written. */
 #define DD_LOG_LINE_MAX (16 * 1024)
 #define DD_LOG_BUFFER_MAX (256 * 1024)
+
+/* One HTTP request. A result of 6 MiB may be checkpointed as a JSON string, in which
+ * every byte may be escaped. */
+#define DD_HTTP_BODY_MAX (2u * DD_RESULT_MAX + 1024 * 1024)
+/* Of a longer body so much is read and dropped, so that its sender sees the refusal;
+ * chosen. */
+#define DD_HTTP_DISCARD_MAX (64u * 1024 * 1024)
+/* Bodies of all requests that are being received or answered; chosen: a dozen of the
+ * largest. */
+#define DD_HTTP_BODIES_MAX (160u * 1024 * 1024)
+/* What one connection takes for its request line and headers, both ways; AWS's
+ * longest token and ARN, percent-encoded, fit four times. */
+#define DD_HTTP_CONNECTION_BYTES (48u * 1024)
+#define DD_HTTP_CONNECTIONS_MAX 1024 /* chosen */
+/* A connection without a byte for so long is closed; as long as AWS's load balancers. */
+#define DD_HTTP_IDLE_S 60
+/* Nesting of a payload that Invoke takes: what AWS's JSON parser allows. */
+#define DD_JSON_DEPTH_MAX 1000
+/* Longest marker of a page; ours have 44 characters. */
+#define DD_MARKER_MAX 1024
+/* A synchronous invocation of AWS's ends in so many seconds (service-api 1.4). */
+#define DD_SYNC_TIMEOUT_S 900

@@ -32,7 +32,15 @@
     X(20, token_seq, UINT)          \
     X(21, replay_children, BOOL)    \
     X(22, event_id, UINT)           \
-    X(23, type, ENUM)
+    X(23, type, ENUM)               \
+    X(24, callback_id, TEXT)        \
+    X(25, heartbeat_s, INT)         \
+    X(26, tenant_id, TEXT)          \
+    X(27, child, TEXT)              \
+    X(28, child_arn, TEXT)          \
+    X(29, parent_execution, TEXT)   \
+    X(30, parent_operation, TEXT)   \
+    X(31, plain, BOOL)
 
 enum { KEY_KIND = 1, KEY_TIME = 2 };
 

@@ -17,6 +17,7 @@ struct dd_begin {
     struct dd_span profile;
     struct dd_span request_id;
     int64_t deadline_ms;
+    bool observe;
 };
 int dd_wire_read_begin(struct dd_params *params, struct dd_begin *out,
                        struct dd_error *error) DD_MUST_CHECK;
@@ -34,20 +35,29 @@ int dd_wire_read_error(struct dd_params *params, const char *name, enum dd_prese
 /* --- writing ----------------------------------------------------------------------------- */
 
 void dd_wire_write_empty(struct dd_buf *out);
-void dd_wire_write_begun(struct dd_buf *out, const struct dd_answer *answer, uint64_t session,
-                         const char *key, const struct dd_text *arn);
+
+/* What session.begin tells of the session itself; all borrowed. */
+struct dd_wire_session {
+    uint64_t id;
+    const char *key;
+    const struct dd_text *arn;
+    struct dd_text *const *updated; /* UpdatedOperationIds */
+    size_t updated_len;
+};
+void dd_wire_write_begun(struct dd_buf *out, const struct dd_answer *answer,
+                         const struct dd_wire_session *session);
 void dd_wire_write_joined(struct dd_buf *out, uint64_t session, const struct dd_text *arn);
 
 /* To END: the text to return from the function, or the error to raise. */
 void dd_wire_write_ended(struct dd_buf *out, struct dd_span output,
-                         const struct dd_error_object *raise);
+                         const struct dd_answer *answer);
 
 /* Any other answer of the session engine but ERROR. */
 void dd_wire_write_answer(struct dd_buf *out, const struct dd_answer *answer);
 
 void dd_wire_write_worker(struct dd_buf *out, uint64_t worker);
 void dd_wire_write_drain(struct dd_buf *out);
-void dd_wire_write_invocation(struct dd_buf *out, const struct dd_text *request_id,
+void dd_wire_write_invocation(struct dd_buf *out, const struct dd_envelope *envelope,
                               const struct dd_text *function, struct dd_span event,
                               int64_t deadline_ms);
 
@@ -57,5 +67,9 @@ void dd_wire_pack_error(msgpack_packer *packer, const struct dd_error_object *er
 /* `data` false leaves results and errors out. */
 void dd_wire_pack_operation(msgpack_packer *packer, const struct dd_operation *operation,
                             bool data);
+/* GetDurableExecution's members (service-api 1.3), in a map to which the caller adds
+ * `more`. `data` false leaves input, result and error out. */
+void dd_wire_pack_execution(msgpack_packer *packer, const struct dd_execution *execution,
+                            bool data, size_t more);
 /* An event of the history; `data` false leaves payloads out (Truncated). */
 void dd_wire_pack_event(msgpack_packer *packer, const struct dd_fact *fact, bool data);

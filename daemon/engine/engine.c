@@ -35,6 +35,34 @@ void dd_engine_forget(struct dd_engine *engine, struct dd_resident *resident)
     dd_free(resident);
 }
 
+struct dd_uuid dd_engine_new_id(struct dd_engine *engine)
+{
+    uint8_t random[10];
+
+    engine->config.ports.random(engine->config.ports.user, random, sizeof random);
+    return dd_uuid_v7(engine->now_ms, random);
+}
+
+int dd_engine_start(struct dd_engine *engine, const struct dd_start *start,
+                    struct dd_resident **out, struct dd_error *error)
+{
+    struct dd_facts facts = {0};
+    struct dd_resident *resident;
+    int rc;
+
+    resident = dd_engine_found(engine, start->id);
+    rc = dd_execution_start(resident->execution, start, engine->now_ms, &facts, error);
+    if (rc) {
+        dd_engine_forget(engine, resident);
+        return rc;
+    }
+    dd_engine_record(engine, resident, &facts);
+    dd_log(engine->config.log, EXECUTION_STARTED,
+           DD_LOG_TEXT("executionArn", dd_text_span(dd_execution_arn(resident->execution))));
+    *out = resident;
+    return 0;
+}
+
 static void count_memory(struct dd_engine *engine, struct dd_resident *resident)
 {
     size_t memory = dd_execution_memory(resident->execution) + sizeof *resident;
@@ -130,6 +158,7 @@ void dd_engine_record(struct dd_engine *engine, struct dd_resident *resident,
         resident->closed_told = true;
         log_closed(engine, resident, &head);
         dd_watch_wake(engine, resident->id);
+        dd_invoke_closed(engine, resident);
     }
 }
 
@@ -181,7 +210,7 @@ int dd_engine_resolve(struct dd_engine *engine, struct dd_span text, struct dd_u
     struct by_name by_name = {.engine = engine, .name = text};
 
     if (dd_span_is(text, "-")) {
-        dd_journal_list(engine->config.journal, NULL, 1, visit_newest, &newest);
+        dd_journal_list(engine->config.journal, NULL, false, 1, visit_newest, &newest);
         if (!newest.found)
             return dd_fail(error, DD_NOT_FOUND, "no execution was started yet");
         *out_id = newest.id;
@@ -251,6 +280,7 @@ struct dd_engine *dd_engine_new(const struct dd_engine_config *config, int64_t n
     dd_list_init(&engine->peers);
     dd_list_init(&engine->workers);
     dd_list_init(&engine->timeouts);
+    dd_list_init(&engine->exchanges);
     engine->now_ms = engine->started_ms = now_ms;
     config->ports.random(config->ports.user, &seed, sizeof seed);
     dd_rng_seed(&engine->jitter, seed);
@@ -264,7 +294,7 @@ void dd_engine_free(struct dd_engine *engine)
     size_t at = 0;
     struct dd_resident *resident;
 
-    dd_assert(dd_list_empty(&engine->peers));
+    dd_assert(dd_list_empty(&engine->peers) && dd_list_empty(&engine->exchanges));
     dd_gate_open(&engine->gate, UINT64_MAX);
     dd_dispatch_free(engine);
     while ((resident = dd_map_next(&engine->residents, &at)) != NULL) {
@@ -348,7 +378,7 @@ int64_t dd_engine_next_due(struct dd_engine *engine)
     next = earlier(next, dd_dispatch_next_due(engine));
     dd_list_each(node, tmp, &engine->timeouts)
     {
-        next = earlier(next, dd_container_of(node, struct dd_pending, timed)->until_ms);
+        next = earlier(next, dd_container_of(node, struct dd_waiter, timed)->until_ms);
     }
     return next;
 }

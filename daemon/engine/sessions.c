@@ -131,15 +131,13 @@ static void on_checkpoint(void *user, struct dd_span token, const struct dd_upda
                                        .token = token,
                                        .updates = updates,
                                        .updates_len = updates_len};
-    struct dd_facts facts = {0};
     struct dd_resident *resident;
     uint64_t position = 0;
 
     call->status = dd_engine_load(engine, attached->execution, &resident, &call->error);
     if (call->status == 0) {
-        call->status = dd_execution_checkpoint(resident->execution, &checkpoint, engine->now_ms,
-                                               &facts, &call->checkpointed, &call->error);
-        dd_engine_record(engine, resident, &facts);
+        call->status = dd_engine_checkpoint(engine, resident, &checkpoint, &call->checkpointed,
+                                            &call->error);
         position = resident->position;
     }
     dd_gate_add(&engine->gate, &call->action, position);
@@ -194,7 +192,7 @@ static void write_ended(struct dd_buf *out, const struct dd_answer *answer)
     dd_buf_init(&output, DD_FRAME_MAX);
     if (!answer->raise)
         dd_json_write_output(&output, answer);
-    dd_wire_write_ended(out, dd_buf_span(&output), answer->raise ? answer->failure : NULL);
+    dd_wire_write_ended(out, dd_buf_span(&output), answer);
     out->failed |= output.failed;
     dd_buf_deinit(&output);
 }
@@ -214,8 +212,10 @@ static void on_answer(void *user, const struct dd_answer *answer)
     if (answer->kind == DD_ANSWER_ENDED)
         write_ended(&pending->result, answer);
     else if (answer->kind == DD_ANSWER_BEGUN)
-        dd_wire_write_begun(&pending->result, answer, attached->id, attached->key,
-                            attached->arn);
+        dd_wire_write_begun(&pending->result, answer,
+                            &(struct dd_wire_session){attached->id, attached->key,
+                                                      attached->arn, attached->updated,
+                                                      attached->updated_len});
     else
         dd_wire_write_answer(&pending->result, answer);
     dd_pending_answer(pending);
@@ -281,6 +281,11 @@ int dd_session_method_begin(struct dd_pending *pending, const struct dd_begin *c
     begin.marker = dd_text_span(event.marker);
     begin.profile = profile;
     begin.seed = dd_rng_next(&engine->jitter);
+    begin.observe = call->observe;
+    attached->updated = event.updated;
+    attached->updated_len = event.updated_len;
+    event.updated = NULL;
+    event.updated_len = 0;
     bound.user = attached;
     attached->session = dd_session_begin(&begin, &bound);
     dd_event_deinit(&event);
@@ -338,6 +343,9 @@ static void attached_free(struct dd_attached *attached)
     if (attached->backend)
         attached->backend->attached = NULL;
     dd_session_free(attached->session);
+    for (size_t i = 0; i < attached->updated_len; i++)
+        dd_text_unref(attached->updated[i]);
+    dd_free(attached->updated);
     dd_text_unref(attached->arn);
     dd_text_unref(attached->request_id);
     dd_free(attached);
@@ -352,6 +360,20 @@ void dd_session_method_call(struct dd_pending *pending, struct dd_attached *atta
     call->client = pending->peer->id;
     dd_session_call(attached->session, call, engine->now_ms);
     settle(attached);
+}
+
+void dd_sessions_changed(struct dd_engine *engine, struct dd_uuid execution)
+{
+    struct dd_attached *attached;
+    size_t at = 0;
+
+    while ((attached = dd_map_next(&engine->sessions, &at)) != NULL) {
+        if (dd_uuid_compare(attached->execution, execution) != 0)
+            continue;
+        dd_session_changed(attached->session, engine->now_ms);
+        settle(attached);
+        return;
+    }
 }
 
 void dd_sessions_disconnect(struct dd_peer *peer)
