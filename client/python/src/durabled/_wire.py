@@ -11,7 +11,6 @@ import os
 import socket
 import threading
 from collections.abc import Callable, Mapping
-from queue import SimpleQueue
 from typing import Any
 
 import msgpack
@@ -19,7 +18,7 @@ import msgpack
 from durabled.__about__ import __version__
 from durabled.exceptions import DurableExecutionsError, InvalidStateError
 
-LEVEL = 1
+LEVEL = 2
 """The highest level of the protocol that this client speaks."""
 
 FRAME_MAX = 8 * 1024 * 1024
@@ -75,23 +74,60 @@ def _dial(path: str | os.PathLike[str] | None) -> socket.socket:
     )
 
 
+Answer = tuple[Any, Any] | None
+"""An error and a result, one of which is None; None: the connection is lost."""
+
+
 class Reply:
-    """The answer to a call, once it comes."""
+    """The answer to a call, once it comes.
 
-    __slots__ = ("_queue",)
+    `tap` sees it first, on the thread that reads the connection, so in the order in which
+    the daemon gave the answers.
+    """
 
-    def __init__(self) -> None:
-        self._queue: SimpleQueue[tuple[Any, Any] | None] = SimpleQueue()
+    __slots__ = ("_answer", "_answered", "_lock", "_tap", "_watchers")
 
-    def put(self, answer: tuple[Any, Any] | None) -> None:
-        self._queue.put(answer)
+    def __init__(self, tap: Callable[[Answer], None] | None = None) -> None:
+        self._tap = tap
+        self._lock = threading.Lock()
+        self._answer: Answer = None
+        self._answered = False
+        self._watchers: list[Callable[[], object]] = []
+
+    def put(self, answer: Answer) -> None:
+        """The first answer counts."""
+        if self._tap:
+            self._tap(answer)
+        with self._lock:
+            if self._answered:
+                return
+            self._answer, self._answered = answer, True
+            watchers, self._watchers = self._watchers, []
+        for watcher in watchers:
+            watcher()
+
+    def watch(self, watcher: Callable[[], object]) -> None:
+        """Calls `watcher` once the answer is there: now, or on the reader's thread."""
+        with self._lock:
+            if not self._answered:
+                self._watchers.append(watcher)
+                return
+        watcher()
+
+    def wait(self) -> None:
+        """Blocks until the answer is there."""
+        if not self._answered:
+            arrived = threading.Lock()
+            arrived.acquire()
+            self.watch(arrived.release)
+            arrived.acquire()
 
     def result(self) -> dict[str, Any]:
-        """Waits for the answer; raises CallError or ConnectionLostError. Once only."""
-        answer = self._queue.get()
-        if answer is None:
+        """Waits for the answer; raises CallError or ConnectionLostError."""
+        self.wait()
+        if self._answer is None:
             raise ConnectionLostError("the connection to durabled is lost")
-        error, result = answer
+        error, result = self._answer
         if error is not None:
             raise CallError(error["code"], error["message"], error.get("field"))
         return dict(result)
@@ -143,9 +179,13 @@ class Connection:
         """Makes a call; the answer may be waited for later."""
         return self.post_all([(method, params)])[0]
 
-    def post_all(self, calls: list[tuple[str, Mapping[str, Any]]]) -> list[Reply]:
+    def post_all(
+        self,
+        calls: list[tuple[str, Mapping[str, Any]]],
+        tap: Callable[[Answer], None] | None = None,
+    ) -> list[Reply]:
         """Makes several calls in one write; they are served in this order."""
-        replies = [Reply() for _ in calls]
+        replies = [Reply(tap) for _ in calls]
         with self._lock:
             self._check_usable()
             frames = []
