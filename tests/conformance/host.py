@@ -114,7 +114,7 @@ def run_suite(client: str, directory: Path) -> dict[str, str]:
             contextlib.closing(Stubs([function.name for function in served], lines))
         )
         env["AWS_ENDPOINT_URL"] = stubs.url
-        env["AWS_ENDPOINT_URL_LAMBDA"] = f"http://{ready[0]['http']}"
+        env["AWS_ENDPOINT_URL_LAMBDA"] = ready[0]["http"]
         serve_functions = [sys.executable, worker / "worker.py", template, lines]
         stack.enter_context(running(serve_functions, directory / "worker.log", env))
         wait_for(

@@ -28,7 +28,7 @@ class Service:
         self.lines = world.dir / "functions.log"
         self.lines.touch()
         world.start_daemon("--http", "127.0.0.1:0")
-        self.url = f"http://{world.log_events('READY')[0]['http']}"
+        self.url = world.log_events("READY")[0]["http"]
         self.client = boto3.client(
             "lambda",
             endpoint_url=self.url,

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import sdk
+from durabled.execution import DurableFunction
 from durabled.worker import FunctionOptions, Worker
 from template import Function, functions
 
@@ -56,9 +57,19 @@ def log_to(path: str) -> None:
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
 
 
+class Foreign(DurableFunction):
+    """A handler that another package made durable: given the event, it does the rest."""
+
+    def invoke(self, connection: Any, event: str, lambda_context: Any = None, *_: Any) -> str:
+        return json.dumps(self._func(json.loads(event), lambda_context))
+
+
 def load(function: Function) -> Any:
     module, _, name = function.handler.rpartition(".")
-    return getattr(importlib.import_module(module), name)
+    handler = getattr(importlib.import_module(module), name)
+    if function.durable and not isinstance(handler, DurableFunction):
+        return Foreign(handler)
+    return handler
 
 
 def serve(function: Function, handler: Any) -> NoReturn:
