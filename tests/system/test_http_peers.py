@@ -12,6 +12,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from botocore.exceptions import BotoCoreError
 from cloud import EXECUTIONS, FUNCTIONS, Cloud, Function
 
 from conftest import World, wait_for
