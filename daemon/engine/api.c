@@ -9,6 +9,8 @@
 #include "codec/pack.h"
 
 #define JSON_TYPE "application/json"
+/* Of AWS's signing names. */
+#define SERVICE_CHARACTERS "abcdefghijklmnopqrstuvwxyz0123456789-"
 
 /* --- exchanges --------------------------------------------------------------------------- */
 
@@ -242,8 +244,7 @@ static struct dd_span signed_for(const struct dd_http_request *request)
 
     for (int i = 0; i < 3; i++)
         scope = after(scope, "/");
-    while (len < scope.len && len < 40 &&
-           ((scope.data[len] >= 'a' && scope.data[len] <= 'z') || scope.data[len] == '-'))
+    while (len < scope.len && len < 40 && strchr(SERVICE_CHARACTERS, scope.data[len]))
         len++;
     return dd_span_make(scope.data, len);
 }

@@ -2,18 +2,21 @@
  *
  * A request, in order: its target is seen (on_target), its body gathered (on_body, then
  * ask), the owner asked while the connection is suspended; the answer resumes it, and
- * the library asks on_request() once more, which queues the response. While it is
- * suspended the library does not look at its socket, so we do: a peer that hangs up
- * cancels the request. A request's memory goes when the library is done with it and its
- * watch is closed. */
+ * the library asks on_request() once more, which queues the response.
+ *
+ * The library does not look at the socket of a suspended request, and misses an end that
+ * came together with the last bytes. So each connection is watched for that: it cancels
+ * the request that waits, or leaves the connection one more second. */
 #define _GNU_SOURCE
 #include "io/http_mhd.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <microhttpd.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -21,6 +24,7 @@
 #include "base/buf.h"
 #include "base/limits.h"
 #include "base/list.h"
+#include "io/system.h"
 
 #define LISTEN_BACKLOG 512
 
@@ -29,8 +33,8 @@ struct dd_http_server {
     struct MHD_Daemon *daemon;
     uv_poll_t poll;
     uv_timer_t timer;
-    unsigned handles; /* open: the two above, and the watches of requests */
-    struct dd_list requests;
+    unsigned handles; /* open: the two above, and the watches of connections */
+    struct dd_list connections;
     size_t bodies; /* bytes of the requests' bodies */
     char url[80];
     void (*done)(void *user);
@@ -45,10 +49,18 @@ enum state {
     DROPPED,  /* the peer is gone, or what it sends is no end */
 };
 
-struct request {
+struct connection {
+    uv_poll_t watch;
     struct dd_list node;
     struct dd_http_server *server;
     struct MHD_Connection *connection;
+    struct request *asked; /* the request that is suspended; NULL: none */
+    bool hung_up;          /* the peer sends no more */
+};
+
+struct request {
+    struct dd_http_server *server;
+    struct connection *connection;
     enum state state;
     char *target;
     struct dd_buf body;
@@ -57,7 +69,6 @@ struct request {
     void *exchange;
     struct MHD_Response *response;
     int status;
-    uv_poll_t watch;
 };
 
 /* --- the end of things ------------------------------------------------------------------- */
@@ -89,7 +100,6 @@ static void drop_body(struct request *request)
 
 static void request_free(struct request *request)
 {
-    dd_list_remove(&request->node);
     if (request->response)
         MHD_destroy_response(request->response);
     drop_body(request);
@@ -99,10 +109,10 @@ static void request_free(struct request *request)
 
 static void on_watch_closed(uv_handle_t *handle)
 {
-    struct request *request = handle->data;
-    struct dd_http_server *server = request->server;
+    struct connection *connection = handle->data;
+    struct dd_http_server *server = connection->server;
 
-    request_free(request);
+    dd_free(connection);
     server->handles--;
     server_maybe_free(server);
 }
@@ -112,10 +122,11 @@ static void cancel(struct request *request)
     const struct dd_http_events *events = &request->server->config.events;
 
     request->state = DROPPED;
+    request->connection->asked = NULL;
     events->cancelled(events->user, request->exchange);
 }
 
-/* The library lets go of a request, answered or not. Its socket is closed after this. */
+/* The library lets go of a request, answered or not. */
 static void on_completed(void *user, struct MHD_Connection *connection, void **context,
                          enum MHD_RequestTerminationCode code)
 {
@@ -129,10 +140,7 @@ static void on_completed(void *user, struct MHD_Connection *connection, void **c
     *context = NULL;
     if (request->state == ASKED)
         cancel(request);
-    if (request->watch.data)
-        uv_close((uv_handle_t *)&request->watch, on_watch_closed);
-    else
-        request_free(request);
+    request_free(request);
 }
 
 /* --- answers ----------------------------------------------------------------------------- */
@@ -143,35 +151,8 @@ static void on_timer(uv_timer_t *timer);
  * of its own or of the owner's, but by the loop at once. */
 static void resume(struct request *request)
 {
-    MHD_resume_connection(request->connection);
+    MHD_resume_connection(request->connection->connection);
     uv_timer_start(&request->server->timer, on_timer, 0, 0);
-}
-
-/* While a request is suspended: the peer hung up, wholly or its sending side. */
-static void on_hangup(uv_poll_t *watch, int status, int events)
-{
-    struct request *request = watch->data;
-
-    (void)status;
-    (void)events;
-    uv_poll_stop(watch);
-    if (request->state != ASKED)
-        return;
-    cancel(request);
-    resume(request);
-}
-
-static void watch_peer(struct request *request)
-{
-    const union MHD_ConnectionInfo *info =
-        MHD_get_connection_info(request->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
-
-    if (!info ||
-        uv_poll_init(request->server->config.loop, &request->watch, info->connect_fd) != 0)
-        return;
-    request->watch.data = request;
-    request->server->handles++;
-    uv_poll_start(&request->watch, UV_DISCONNECT, on_hangup);
 }
 
 static struct MHD_Response *make_response(char *body, size_t len)
@@ -190,9 +171,8 @@ static void reply_send(void *user, const struct dd_http_answer *answer)
     struct request *request = user;
 
     dd_assert(request->state == ASKED);
-    if (request->watch.data)
-        uv_poll_stop(&request->watch);
     request->state = ANSWERED;
+    request->connection->asked = NULL;
     request->status = answer->status;
     request->response = make_response(answer->body, answer->body_len);
     for (size_t i = 0; request->response && i < answer->headers_len; i++)
@@ -201,21 +181,74 @@ static void reply_send(void *user, const struct dd_http_answer *answer)
     resume(request);
 }
 
+/* --- connections ------------------------------------------------------------------------- */
+
+/* The peer hung up, wholly or its sending side: it has no use for an answer. */
+static void on_hangup(uv_poll_t *watch, int status, int events)
+{
+    struct connection *connection = watch->data;
+    struct request *asked = connection->asked;
+
+    (void)status;
+    (void)events;
+    uv_poll_stop(watch);
+    connection->hung_up = true;
+    if (asked) {
+        cancel(asked);
+        resume(asked);
+        return;
+    }
+    (void)MHD_set_connection_option(connection->connection, MHD_CONNECTION_OPTION_TIMEOUT, 1u);
+    uv_timer_start(&connection->server->timer, on_timer, 0, 0);
+}
+
+static void *connection_new(struct dd_http_server *server, struct MHD_Connection *library)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(library, MHD_CONNECTION_INFO_CONNECTION_FD);
+    struct connection *connection = dd_alloc(sizeof *connection);
+    int rc = uv_poll_init(server->config.loop, &connection->watch, info->connect_fd);
+
+    dd_assert(rc == 0);
+    connection->watch.data = connection;
+    connection->server = server;
+    connection->connection = library;
+    dd_list_push(&server->connections, &connection->node);
+    server->handles++;
+    uv_poll_start(&connection->watch, UV_DISCONNECT, on_hangup);
+    return connection;
+}
+
+/* A connection has begun, or ends: its socket is closed after this. */
+static void on_connection(void *user, struct MHD_Connection *library, void **context,
+                          enum MHD_ConnectionNotificationCode what)
+{
+    struct connection *connection = *context;
+
+    if (what == MHD_CONNECTION_NOTIFY_STARTED) {
+        *context = connection_new(user, library);
+        return;
+    }
+    *context = NULL;
+    dd_list_remove(&connection->node);
+    uv_close((uv_handle_t *)&connection->watch, on_watch_closed);
+}
+
 /* --- requests ---------------------------------------------------------------------------- */
 
 /* The request line has come: its target, before the library decodes anything. What is
  * returned is the context of the request from now on. */
-static void *on_target(void *user, const char *target, struct MHD_Connection *connection)
+static void *on_target(void *user, const char *target, struct MHD_Connection *library)
 {
-    struct dd_http_server *server = user;
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(library, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
     struct request *request = dd_alloc(sizeof *request);
     size_t size = strlen(target) + 1;
 
-    request->server = server;
-    request->connection = connection;
+    request->server = user;
+    request->connection = info->socket_context;
     request->target = memcpy(dd_alloc(size), target, size);
     dd_buf_init(&request->body, DD_HTTP_BODY_MAX);
-    dd_list_push(&server->requests, &request->node);
     return request;
 }
 
@@ -261,15 +294,19 @@ static enum MHD_Result ask(struct request *request, const char *method)
         .body = dd_buf_span(&request->body),
         .body_error = request->body_error,
         .header = find_header,
-        .user = request->connection,
+        .user = request->connection->connection,
     };
     struct dd_http_reply reply = {request, reply_send};
 
-    MHD_suspend_connection(request->connection);
+    MHD_suspend_connection(request->connection->connection);
     request->state = ASKED;
-    watch_peer(request);
+    request->connection->asked = request;
     request->exchange = events->requested(events->user, &whole, &reply);
     drop_body(request);
+    if (request->connection->hung_up) {
+        cancel(request);
+        resume(request);
+    }
     return MHD_YES;
 }
 
@@ -327,20 +364,17 @@ static void on_poll(uv_poll_t *poll, int status, int events)
     pump(poll->data);
 }
 
-static int start_handles(struct dd_http_server *server, struct dd_error *error)
+static void start_handles(struct dd_http_server *server)
 {
     const union MHD_DaemonInfo *info =
         MHD_get_daemon_info(server->daemon, MHD_DAEMON_INFO_EPOLL_FD);
-    int rc = uv_timer_init(server->config.loop, &server->timer);
 
-    dd_assert(rc == 0 && info);
+    dd_assert(info && uv_timer_init(server->config.loop, &server->timer) == 0);
     server->timer.data = server;
-    rc = uv_poll_init(server->config.loop, &server->poll, info->epoll_fd);
-    dd_assert(rc == 0);
+    dd_assert(uv_poll_init(server->config.loop, &server->poll, info->epoll_fd) == 0);
     server->poll.data = server;
     server->handles = 2;
-    rc = uv_poll_start(&server->poll, UV_READABLE, on_poll);
-    return rc ? dd_fail(error, DD_SYSTEM, "--http: %s", uv_strerror(rc)) : 0;
+    dd_assert(uv_poll_start(&server->poll, UV_READABLE, on_poll) == 0);
 }
 
 /* --- the address ------------------------------------------------------------------------- */
@@ -371,35 +405,52 @@ static int resolve(const char *text, struct addrinfo **out, struct dd_error *err
         snprintf(host, sizeof host, "%.*s", (int)len - 2, text + 1);
     else
         snprintf(host, sizeof host, "%.*s", (int)len, text);
-    if (getaddrinfo(strcmp(host, "localhost") == 0 ? "127.0.0.1" : host, colon + 1, &hints,
+    if (strtoul(colon + 1, NULL, 10) > UINT16_MAX ||
+        getaddrinfo(strcmp(host, "localhost") == 0 ? "127.0.0.1" : host, colon + 1, &hints,
                     out) != 0)
         return dd_fail(error, DD_USAGE, "--http: '%s' is no ADDRESS:PORT", text);
     return 0;
 }
 
-/* Listens, and says where in `url`. */
-static int listen_on(const struct dd_http_config *config, const struct sockaddr *address,
-                     socklen_t address_len, int *out_fd, char *url, size_t url_size,
+static int no_listener(const struct dd_http_config *config, const struct sockaddr *address,
+                       struct dd_error *error)
+{
+    int number = errno;
+    uint16_t port = ntohs(address->sa_family == AF_INET6
+                              ? ((const struct sockaddr_in6 *)(const void *)address)->sin6_port
+                              : ((const struct sockaddr_in *)(const void *)address)->sin_port);
+    int64_t holder = number == EADDRINUSE ? dd_port_holder(port) : 0;
+    char by[32] = "";
+
+    if (holder)
+        snprintf(by, sizeof by, " by pid %" PRId64, holder);
+    return dd_fail(error, DD_SYSTEM, "--http: %s: %s%s", config->address, strerror(number), by);
+}
+
+/* Listens, and says where in `server->url`. */
+static int listen_on(struct dd_http_server *server, const struct addrinfo *where, int *out_fd,
                      struct dd_error *error)
 {
-    int fd = socket(address->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int fd = socket(where->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     struct sockaddr_storage bound = {0};
+    struct sockaddr *address = (struct sockaddr *)(void *)&bound;
     socklen_t len = sizeof bound;
     char host[INET6_ADDRSTRLEN], port[8];
     const int on = 1;
 
     if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0 ||
-        bind(fd, address, address_len) != 0 || listen(fd, LISTEN_BACKLOG) != 0 ||
-        getsockname(fd, (struct sockaddr *)(void *)&bound, &len) != 0 ||
-        getnameinfo((const struct sockaddr *)(const void *)&bound, len, host, sizeof host, port,
-                    sizeof port, NI_NUMERICHOST | NI_NUMERICSERV) != 0) {
-        dd_fail(error, DD_SYSTEM, "--http: %s: %s", config->address, strerror(errno));
+        bind(fd, where->ai_addr, where->ai_addrlen) != 0 || listen(fd, LISTEN_BACKLOG) != 0 ||
+        getsockname(fd, address, &len) != 0) {
+        int rc = no_listener(&server->config, where->ai_addr, error);
+
         if (fd >= 0)
             close(fd);
-        return DD_SYSTEM;
+        return rc;
     }
-    snprintf(url, url_size, address->sa_family == AF_INET6 ? "http://[%s]:%s" : "http://%s:%s",
-             host, port);
+    dd_assert(getnameinfo(address, len, host, sizeof host, port, sizeof port,
+                          NI_NUMERICHOST | NI_NUMERICSERV) == 0);
+    snprintf(server->url, sizeof server->url,
+             where->ai_family == AF_INET6 ? "http://[%s]:%s" : "http://%s:%s", host, port);
     *out_fd = fd;
     return 0;
 }
@@ -419,8 +470,7 @@ static int open_socket(struct dd_http_server *server, int *out_fd, struct dd_err
                      "it is reached",
                      config->address);
     else
-        rc = listen_on(config, found->ai_addr, found->ai_addrlen, out_fd, server->url,
-                       sizeof server->url, error);
+        rc = listen_on(server, found, out_fd, error);
     freeaddrinfo(found);
     return rc;
 }
@@ -441,7 +491,8 @@ static int start_daemon(struct dd_http_server *server, int fd, struct dd_error *
         MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, on_request, server,
         MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_URI_LOG_CALLBACK, on_target, server,
         MHD_OPTION_UNESCAPE_CALLBACK, keep_raw, NULL, MHD_OPTION_NOTIFY_COMPLETED, on_completed,
-        NULL, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)DD_HTTP_CONNECTION_BYTES,
+        NULL, MHD_OPTION_NOTIFY_CONNECTION, on_connection, server,
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)DD_HTTP_CONNECTION_BYTES,
         MHD_OPTION_CONNECTION_LIMIT, (unsigned)DD_HTTP_CONNECTIONS_MAX,
         MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)DD_HTTP_IDLE_S, MHD_OPTION_STRICT_FOR_CLIENT,
         1, MHD_OPTION_END);
@@ -458,16 +509,15 @@ int dd_http_open(const struct dd_http_config *config, struct dd_http_server **ou
     int fd, rc;
 
     server->config = *config;
-    dd_list_init(&server->requests);
+    dd_list_init(&server->connections);
     rc = open_socket(server, &fd, error);
     if (rc == 0)
         rc = start_daemon(server, fd, error);
-    if (rc == 0)
-        rc = start_handles(server, error);
     if (rc) {
         dd_free(server);
         return rc;
     }
+    start_handles(server);
     *out_server = server;
     return 0;
 }
@@ -490,14 +540,14 @@ void dd_http_close(struct dd_http_server *server, void (*done)(void *user), void
     server->done = done;
     server->done_user = user;
     /* The library wants none suspended when it ends. */
-    dd_list_each(node, tmp, &server->requests)
+    dd_list_each(node, tmp, &server->connections)
     {
-        struct request *request = dd_container_of(node, struct request, node);
+        struct request *asked = dd_container_of(node, struct connection, node)->asked;
 
-        if (request->state != ASKED)
+        if (!asked)
             continue;
-        cancel(request);
-        MHD_resume_connection(request->connection);
+        cancel(asked);
+        MHD_resume_connection(asked->connection->connection);
     }
     uv_close((uv_handle_t *)&server->poll, on_handle_closed);
     uv_close((uv_handle_t *)&server->timer, on_handle_closed);

@@ -22,6 +22,10 @@ uint64_t dd_process_started(int64_t pid);
  * zombie or a later process with its pid does not count. */
 bool dd_process_alive(int64_t pid, uint64_t started);
 
+/* The pid of a process that listens on TCP `port`; 0 when there is none, or when it may
+ * not be seen (another user's). */
+int64_t dd_port_holder(uint16_t port);
+
 /* Makes the missing directories above `path`, mode 0700. */
 int dd_make_parents(const char *path, struct dd_error *error) DD_MUST_CHECK;
 
