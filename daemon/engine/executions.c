@@ -99,6 +99,7 @@ int dd_executions_stop(struct dd_engine *engine, struct dd_resident *resident,
 /* The page being filled: of the events `low` to `high`, as many as its bytes allow.
  * They come oldest first, so a reverse page that is full loses its oldest. */
 struct page {
+    const struct dd_execution *execution;
     struct dd_history *history;
     msgpack_packer packer;
     uint32_t low, high;
@@ -136,7 +137,8 @@ static bool visit_fact(void *user, const struct dd_fact *fact)
     if (fact->event_id > page->high ||
         (!history->reverse && page->len > 0 && before >= DD_PAGE_BYTES_MAX))
         return false;
-    dd_wire_pack_event(&page->packer, fact, history->data);
+    dd_wire_pack_event(&page->packer, fact, dd_execution_subject(page->execution, fact),
+                       history->data);
     page->lengths[page->len++] = history->events.len - before;
     while (history->reverse && page->first + 1 < page->len &&
            history->events.len > DD_PAGE_BYTES_MAX)
@@ -164,7 +166,7 @@ static void turn(struct page *page)
 int dd_executions_history(struct dd_engine *engine, struct dd_resident *resident,
                           struct dd_history *history, struct dd_error *error)
 {
-    struct page page = {.history = history};
+    struct page page = {.execution = resident->execution, .history = history};
     struct dd_head head;
     int rc;
 

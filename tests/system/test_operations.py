@@ -118,3 +118,16 @@ def test_logs_are_replay_safe_and_kept(world: World) -> None:
     text = (world.dir / "worker.log").read_text()
     for message in ("before", "inside", "after"):
         assert len(re.findall(rf"\b{message}\b", text)) == 1
+
+
+def test_every_event_has_the_identity_of_its_operation(world: World) -> None:
+    run(world, "children")
+    operations = {operation["Id"]: operation for operation in world.show("a")["operations"]}
+    identity = "Id", "Name", "SubType", "ParentId"
+    for event in world.events("a"):
+        found = {key: event[key] for key in identity if key in event}
+        if event["EventType"] == "InvocationCompleted":
+            assert found == {}
+            continue
+        operation = operations[event["Id"]]
+        assert found == {key: operation[key] for key in identity if key in operation}, event

@@ -125,6 +125,24 @@ const struct dd_operation *dd_execution_operation(const struct dd_execution *exe
     return execution->operations[0];
 }
 
+const struct dd_operation *dd_execution_subject(const struct dd_execution *execution,
+                                                const struct dd_fact *fact)
+{
+    const struct dd_node *node;
+
+    switch (fact->kind) {
+    case DD_FACT_EXECUTION_STARTED:
+    case DD_FACT_EXECUTION_SUCCEEDED:
+    case DD_FACT_EXECUTION_FAILED:
+    case DD_FACT_EXECUTION_TIMED_OUT:
+    case DD_FACT_EXECUTION_STOPPED:
+        return dd_execution_operation(execution);
+    default:
+        node = fact->id ? dd_execution_find(execution, dd_text_span(fact->id)) : NULL;
+        return node ? &node->operation : NULL;
+    }
+}
+
 struct dd_text *dd_execution_result(const struct dd_execution *execution)
 {
     return execution->result;
