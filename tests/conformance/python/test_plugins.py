@@ -39,6 +39,8 @@ def told(lines: list[dict[str, Any]]) -> Told:
     """
     of: Told = defaultdict(list)
     for line in lines:
+        if line.get("type") == "EXECUTION":
+            line = {**line, "op": "execution", "id": "execution", "name": "name" in line}
         plain = {
             key: bool(value) if key.endswith("Timestamp") or key == "requestId" else value
             for key, value in line.items()
