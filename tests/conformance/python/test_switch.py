@@ -26,6 +26,9 @@ HANDLERS = [
 ]
 
 
+PAIRS = [(OFFICIAL, OFFICIAL), (OFFICIAL, OURS), (OURS, OFFICIAL), (OURS, OURS)]
+
+
 def run(service: Service, handler: str, first: str, second: str) -> tuple[list[Any], Any]:
     """Begun by one, finished by the other: the history, and the result."""
     beginner = service.serve(first)
@@ -50,13 +53,8 @@ def run(service: Service, handler: str, first: str, second: str) -> tuple[list[A
 @pytest.mark.parametrize("handler", HANDLERS)
 def test_switch(tmp_path: Path, handler: str) -> None:
     expected: tuple[list[Any], Any] | None = None
-    for first, second in [
-        (OFFICIAL, OFFICIAL),
-        (OFFICIAL, OURS),
-        (OURS, OFFICIAL),
-        (OURS, OURS),
-    ]:
-        directory = tmp_path / f"{first}-{second}"
+    for number, (first, second) in enumerate(PAIRS):
+        directory = tmp_path / str(number)
         directory.mkdir()
         world = system.World(directory)
         try:

@@ -11,6 +11,7 @@ as `durabled`.
 
 from __future__ import annotations
 
+import ctypes
 import importlib
 import json
 import logging
@@ -28,6 +29,8 @@ from template import Function, functions
 
 # Two executions of a function at once are more than the suite has.
 CONCURRENCY = 2
+
+PR_SET_PDEATHSIG = 1  # of Linux's prctl(2)
 
 PLAIN_FIELDS = vars(logging.makeLogRecord({})).keys() | {"message", "asctime"}
 
@@ -72,6 +75,13 @@ def load(function: Function) -> Any:
     return handler
 
 
+def end_with_parent(parent: int) -> None:
+    """Whatever ends the process that forked this one, ends this one."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(0)
+
+
 def serve(function: Function, handler: Any) -> NoReturn:
     os.environ.update(function.environment)
     worker = Worker(
@@ -102,8 +112,10 @@ def main() -> None:
     running: dict[int, Function] = {}
 
     def start(function: Function) -> None:
+        parent = os.getpid()
         pid = os.fork()
         if pid == 0:
+            end_with_parent(parent)
             serve(function, handlers[function])
         running[pid] = function
 
