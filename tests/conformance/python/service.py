@@ -98,8 +98,10 @@ class Service:
 
 
 def plain(value: Any, key: str = "") -> Any:
-    """Without what differs from run to run: times and the service's own ids."""
+    """Without what differs from run to run: times, and ids that are drawn."""
     if isinstance(value, dict):
+        if value.get("EventType", "").startswith("Execution"):
+            value = {**value, "Id": "an id", "Name": "a name"}
         return {name: plain(item, name) for name, item in value.items()}
     if isinstance(value, list):
         return [plain(item) for item in value]
