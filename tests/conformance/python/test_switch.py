@@ -4,6 +4,7 @@ them had done it all, and with no step run twice."""
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -50,19 +51,26 @@ def run(service: Service, handler: str, first: str, second: str) -> tuple[list[A
     return plain(service.events(arn)), json.loads(execution["Result"])
 
 
+def switch(directory: Path, handler: str, first: str, second: str) -> tuple[list[Any], Any]:
+    directory.mkdir()
+    world = system.World(directory)
+    try:
+        found = run(Service(world, "switched", handler), handler, first, second)
+    finally:
+        world.close()
+    notes = [line.split(":") for line in world.noted()]
+    assert [sdk for sdk, when in notes if when == "before"] == [first]
+    assert {sdk for sdk, when in notes if when == "after"} == {second}
+    return found
+
+
 @pytest.mark.parametrize("handler", HANDLERS)
 def test_switch(tmp_path: Path, handler: str) -> None:
-    expected: tuple[list[Any], Any] | None = None
-    for number, (first, second) in enumerate(PAIRS):
-        directory = tmp_path / str(number)
-        directory.mkdir()
-        world = system.World(directory)
-        try:
-            found = run(Service(world, "switched", handler), handler, first, second)
-        finally:
-            world.close()
-        notes = [line.split(":") for line in world.noted()]
-        assert [sdk for sdk, when in notes if when == "before"] == [first]
-        assert {sdk for sdk, when in notes if when == "after"} == {second}
-        expected = expected or found
-        assert found == expected, (first, second)
+    with ThreadPoolExecutor() as pool:
+        runs = [
+            pool.submit(switch, tmp_path / str(number), handler, *pair)
+            for number, pair in enumerate(PAIRS)
+        ]
+        expected, *others = [each.result() for each in runs]
+    for pair, found in zip(PAIRS[1:], others, strict=True):
+        assert found == expected, pair
