@@ -238,16 +238,27 @@ static void test_a_peer_that_hangs_up_cancels(void **state)
     }
 }
 
-/* The end comes with the request: the owner is asked, and learns it at once. */
+/* The end comes with the request, or while its body is read: the owner is asked, and
+ * learns it at once. */
 static void test_a_request_and_its_end_together(void **state)
 {
     struct fixture *f = *state;
+    static char body[200000];
     int fd = dial(f);
 
     say(fd, "GET / HTTP/1.1\r\n" HOST "\r\n");
     shutdown(fd, SHUT_WR);
     until(f, &f->requests, 1);
     until(f, &f->cancelled, 1);
+    close(fd);
+
+    memset(body, 'x', sizeof body - 1);
+    fd = dial(f);
+    say(fd, "POST / HTTP/1.1\r\n" HOST "Content-Length: 199999\r\n\r\n");
+    say(fd, body);
+    shutdown(fd, SHUT_WR);
+    until(f, &f->requests, 2);
+    until(f, &f->cancelled, 2);
     close(fd);
 }
 
