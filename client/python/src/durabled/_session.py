@@ -14,8 +14,10 @@ from typing import Any
 from durabled._wire import CallError, Connection, ConnectionLostError, Reply
 from durabled.exceptions import (
     InvalidStateError,
+    InvocationError,
     NonDeterministicExecutionError,
     SuspendExecution,
+    TerminationReason,
 )
 
 PROFILE = "python"
@@ -100,6 +102,10 @@ class Session:
         except CallError as error:
             if error.code == "NonDeterministicExecutionError":
                 raise NonDeterministicExecutionError(error.message, operation_id) from None
+            if error.retryable:  # such as a full disk: the next invocation goes on from here
+                raise InvocationError(
+                    error.message, TerminationReason.CHECKPOINT_FAILED
+                ) from error
             raise InvalidStateError(str(error)) from error
         if result.get("outcome") == "unwind":
             raise SuspendExecution("the execution waits")

@@ -37,11 +37,14 @@ class NoDaemonError(DurableExecutionsError, ConnectionError):
 class CallError(DurableExecutionsError):
     """The daemon refused one call."""
 
-    def __init__(self, code: str, message: str, field: str | None = None) -> None:
+    def __init__(
+        self, code: str, message: str, field: str | None = None, *, retryable: bool = False
+    ) -> None:
         super().__init__(f"{code}: {message}")
         self.code = code
         self.message = message
         self.field = field
+        self.retryable = retryable  # the same call may succeed later
 
 
 def socket_paths(path: str | os.PathLike[str] | None = None) -> list[str]:
@@ -93,7 +96,12 @@ class Reply:
             raise ConnectionLostError("the connection to durabled is lost")
         error, result = answer
         if error is not None:
-            raise CallError(error["code"], error["message"], error.get("field"))
+            raise CallError(
+                error["code"],
+                error["message"],
+                error.get("field"),
+                retryable=error["retryable"],
+            )
         return dict(result)
 
 
@@ -201,13 +209,14 @@ class Connection:
         try:
             while data := self._socket.recv(256 * 1024):
                 unpacker.feed(data)
-                for _, number, error, result in unpacker:
+                for message in unpacker:
+                    number, error, result = _answer(message)
                     with self._lock:
                         reply = self._open.pop(number, None)
                     if reply:
                         reply.put((error, result))
-        except OSError:
-            pass  # as good as its end
+        except (OSError, ValueError, msgpack.UnpackException):
+            pass  # as good as its end; after bytes that are no answer nothing can be read
         finally:
             with self._lock:
                 self._lost = True
@@ -218,6 +227,13 @@ class Connection:
                 reply.put(None)
             if self._on_lost:
                 self._on_lost(self)
+
+
+def _answer(message: Any) -> tuple[int, dict[str, Any] | None, dict[str, Any] | None]:
+    match message:
+        case [1, int(number), (None | dict()) as error, (None | dict()) as result]:
+            return number, error, result
+    raise ValueError("no answer")
 
 
 def _without_none(params: Mapping[str, Any]) -> dict[str, Any]:
