@@ -1,5 +1,6 @@
 /* Every maximum that bounds what a peer, a file or time can make grow, with its
- * reason. A number without a source says "chosen". */
+ * reason. A number without a source says "chosen". Those that a client meets are published
+ * in proto/protocol.toml; limits.c compares. */
 #pragma once
 
 /* One message on the socket. A result may be 6 MiB (Lambda's response limit)

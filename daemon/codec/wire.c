@@ -167,7 +167,7 @@ static int read_strategy(struct dd_params *params, struct dd_call *out, struct d
         return 0;
     rc = read_retry(&retry, &out->retry, error);
     if (rc)
-        params->bad = retry.bad;
+        params->bad = "retry";
     return rc;
 }
 

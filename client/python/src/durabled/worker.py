@@ -128,7 +128,7 @@ class Worker:
                     _log.warning("%s\nTrying again until it does.", error)
                     told = True
             except CallError as error:
-                if not error.code.startswith("Daemon."):
+                if not error.retryable:
                     raise
             else:
                 return
