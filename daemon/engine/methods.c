@@ -377,13 +377,47 @@ SESSION_CALL(session_unwound, DD_CALL_UNWOUND)
 SESSION_CALL(session_end, DD_CALL_END)
 #undef SESSION_CALL
 
-/* session.log: kept as it came, or dropped. */
+/* What a line has besides message and fields, with room for a word as its level. */
+#define LINE_REST 128
+
+/* At most `max` bytes, not cutting a character of UTF-8 in two. */
+static struct dd_span cut(struct dd_span text, size_t max)
+{
+    if (text.len <= max)
+        return text;
+    while (max > 0 && ((uint8_t)text.data[max] & 0xC0) == 0x80)
+        max--;
+    return dd_span_make(text.data, max);
+}
+
+/* Fields that take half a line or more are left out, and the message is cut. */
+static void pack_line(struct dd_buf *line, struct dd_params *params, int64_t time_ms,
+                      struct dd_span level, struct dd_span message)
+{
+    struct dd_span fields = DD_SPAN("\x80"); /* an empty map */
+    msgpack_packer packer;
+    struct dd_buf given;
+
+    dd_buf_init(&given, DD_LOG_LINE_MAX / 2);
+    if (dd_params_raw(params, "fields", &given) && !given.failed)
+        fields = dd_buf_span(&given);
+    dd_pack_init(&packer, line);
+    pack_int(&packer, "time_ms", time_ms);
+    dd_pack_cstr(&packer, "level");
+    dd_pack_span(&packer, level);
+    dd_pack_cstr(&packer, "message");
+    dd_pack_span(&packer, cut(message, DD_LOG_LINE_MAX - LINE_REST - fields.len));
+    dd_pack_cstr(&packer, "fields");
+    dd_buf_append_span(line, fields);
+    dd_buf_deinit(&given);
+}
+
+/* Kept for execution.logs, or dropped. */
 static void session_log(struct dd_peer *peer, struct dd_params *params)
 {
     struct dd_attached *attached;
     struct dd_span level, message;
     struct dd_params fields;
-    msgpack_packer packer;
     struct dd_error error;
     struct dd_buf line;
     int64_t time_ms;
@@ -395,16 +429,8 @@ static void session_log(struct dd_peer *peer, struct dd_params *params)
         dd_params_text(params, "message", DD_REQUIRED, &message, &error) != 0 ||
         dd_params_map(params, "fields", DD_OPTIONAL, &fields, &given, &error) != 0)
         return;
-    dd_buf_init(&line, DD_LOG_BYTES_MAX);
-    dd_pack_init(&packer, &line);
-    pack_int(&packer, "time_ms", time_ms);
-    dd_pack_cstr(&packer, "level");
-    dd_pack_span(&packer, level);
-    dd_pack_cstr(&packer, "message");
-    dd_pack_span(&packer, message);
-    dd_pack_cstr(&packer, "fields");
-    if (!dd_params_raw(params, "fields", &line))
-        msgpack_pack_map(&packer, 0);
+    dd_buf_init(&line, DD_LOG_LINE_MAX);
+    pack_line(&line, params, time_ms, level, message);
     if (!line.failed) {
         dd_journal_log(peer->engine->config.journal, attached->execution, dd_buf_span(&line));
         dd_watch_wake(peer->engine, attached->execution);

@@ -228,6 +228,27 @@ def test_every_method_is_what_the_protocol_says(world: World) -> None:
     assert called == set(METHODS)
 
 
+def test_long_log_line_is_cut_between_characters(world: World) -> None:
+    world.start_daemon()
+    peer = Strict(world, set())
+    peer.ask("hello", level=1, client="test")
+    peer.ask("worker.register", functions=[{"name": "f"}], concurrency=1, instance="i")
+    peer.ask("execution.start", function="f", name="a")
+    _, begun = begin(peer)
+    line = {"session": begun["session"], "time_ms": 1, "level": "INFO", "fields": {"k": "v"}}
+    for odd in range(16):
+        line["message"] = "x" * odd + "é" * 20_000
+        peer.send(msgpack.packb([2, "session.log", [line]]))
+    line["fields"] = {"k": "v" * 20_000}
+    peer.send(msgpack.packb([2, "session.log", [line]]))
+    *whole, last = peer.ask("execution.logs", execution="a")["lines"]
+    assert len(whole) == 16 and last["fields"] == {}
+    assert all(kept["fields"] == {"k": "v"} for kept in whole)
+    for kept in (*whole, last):
+        assert kept["message"].strip("x").strip("é") == ""
+        assert 16_200 < len(kept["message"].encode()) < 16_384
+
+
 # -- the example of the page ---------------------------------------------------------
 
 # What differs from run to run: of the daemon's answers, by the name of the member.
