@@ -119,40 +119,31 @@ def table(head: list[str], rows: Iterable[Iterable[object]]) -> str:
 
 
 def members_text(members: dict[str, str]) -> str:
-    """A table when one of the members needs a word, else one line."""
+    """A list when one of the members needs a word, else one line."""
     split = {name: member(text) for name, text in members.items()}
-    if not any(doc for _, doc in split.values()):
-        return ", ".join(f"`{name}` {kind}" for name, (kind, _) in split.items()) + "\n"
-    return "\n" + table(
-        ["member", "type", ""],
-        ([f"`{name}`", kind, doc] for name, (kind, doc) in split.items()),
-    )
+    shown = [f"`{name}: {kind}` {doc}".rstrip() for name, (kind, doc) in split.items()]
+    if any(doc for _, doc in split.values()):
+        return "".join(f"\n- {line}" for line in shown) + "\n"
+    return " " + ", ".join(shown) + "\n"
 
 
 def method_text(method: dict[str, Any]) -> str:
     marks = [f"level {method['since']}"]
-    if method.get("parks"):
-        marks.append("parks")
-    if method.get("notification"):
-        marks.append("notification")
-    parts = [f"#### {method['name']}\n\n*{', '.join(marks)}.* {method['doc']}\n"]
+    marks += [mark for mark in ("parks", "notification") if method.get(mark)]
+    parts = [f"### {method['name']}\n\n*{', '.join(marks)}.* {method['doc']}\n"]
     for key, title in (("params", "Parameters"), ("result", "Result")):
         if method[key]:
-            parts.append(f"\n{title}: {members_text(method[key])}")
+            parts.append(f"\n{title}:{members_text(method[key])}")
     return "".join(parts)
 
 
 def methods_text(protocol: Protocol) -> str:
-    groups: dict[str, list[str]] = {}
-    for method in protocol["method"]:
-        group = method["name"].partition(".")[0]
-        groups.setdefault(group, []).append(method_text(method))
-    return "\n".join(f"### {group}\n\n" + "\n".join(texts) for group, texts in groups.items())
+    return "\n".join(method_text(method) for method in protocol["method"])
 
 
 def shapes_text(protocol: Protocol) -> str:
     return "\n".join(
-        f"**{name}**: {members_text(members)}" for name, members in protocol["shape"].items()
+        f"**{name}**:{members_text(members)}" for name, members in protocol["shape"].items()
     )
 
 
@@ -186,14 +177,28 @@ def profiles_text(protocol: Protocol) -> str:
     return table(keys, ([p[key] for key in keys] for p in protocol["profile"]))
 
 
+def shortened(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: shortened(its) for name, its in value.items()}
+    if isinstance(value, list):
+        return [shortened(its) for its in value]
+    return value[:32] + "…" if isinstance(value, str) and len(value) > 64 else value
+
+
 def example_text(protocol: Protocol) -> str:
-    lines = (HERE / "example.jsonl").read_text().splitlines()
-    arrows = {"client": "→", "daemon": "←"}
-    shown = []
-    for line in lines:
+    """Notes, and between them what was sent, as blocks."""
+    text, within = "", False
+    for line in (HERE / "example.jsonl").read_text().splitlines():
         ((side, message),) = json.loads(line).items()
-        shown.append(f"{arrows[side]} {json.dumps(message, ensure_ascii=False)}\n")
-    return "```\n" + "".join(shown) + "```\n"
+        if within == (side == "note"):
+            text += "```\n"
+            within = not within
+        if side == "note":
+            text += f"\n{message}\n\n"
+        else:
+            shown = json.dumps(shortened(message), ensure_ascii=False)
+            text += f"{'→' if side == 'client' else '←'} {shown}\n"
+    return text.strip("\n") + "\n```\n"
 
 
 def page(protocol: Protocol) -> str:

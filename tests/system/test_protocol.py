@@ -12,7 +12,7 @@ from typing import Any
 import msgpack
 from raw import Raw
 
-from conftest import World
+from conftest import BIN, World, wait_for
 
 PROTO = Path(__file__).parents[2] / "proto"
 PROTOCOL = tomllib.loads((PROTO / "protocol.toml").read_text())
@@ -249,6 +249,25 @@ def test_long_log_line_is_cut_between_characters(world: World) -> None:
         assert 16_200 < len(kept["message"].encode()) < 16_384
 
 
+def test_older_clients_beside_a_newer_daemon(world: World) -> None:
+    """A daemon one level on, where daemon.log_level is new: a client of this level is told
+    that there is none, and works with all else."""
+    level = PROTOCOL["level"]
+    world.program = BIN.parent / "tests/system/durabled_next"
+    world.start_daemon()
+    older, newer = Raw(world), Raw(world)
+    _, answer = older.call("hello", {"level": level, "client": "test"})
+    assert answer["level"] == level + 1
+    error, _ = older.call("daemon.log_level", {})
+    assert error["code"] == "Protocol.UnknownMethod"
+    assert newer.call("hello", {"level": level + 5, "client": "test"})[0] is None
+    assert newer.call("daemon.log_level", {})[1] == {"log_level": "INFO"}
+    world.start_worker("order")
+    wait_for("the worker", lambda: world.log_events("WORKER_REGISTERED"))
+    world.start("order", "a", {"order": "1"})
+    assert world.finish("a")["Status"] == "SUCCEEDED"
+
+
 # -- the example of the page ---------------------------------------------------------
 
 # What differs from run to run: of the daemon's answers, by the name of the member.
@@ -289,5 +308,5 @@ def test_example_of_the_page_is_what_is_exchanged(world: World) -> None:
         ((side, message),) = json.loads(line).items()
         if side == "client":
             peer.send(msgpack.packb(example.translate(message)))
-        else:
+        elif side == "daemon":
             example.compare(message, peer.receive())
