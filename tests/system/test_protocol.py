@@ -18,7 +18,10 @@ PROTO = Path(__file__).parents[2] / "proto"
 PROTOCOL = tomllib.loads((PROTO / "protocol.toml").read_text())
 METHODS = {method["name"]: method for method in PROTOCOL["method"]}
 SHAPES: dict[str, dict[str, str]] = PROTOCOL["shape"]
-WORDS: dict[str, list[str]] = PROTOCOL["words"]
+WORDS: dict[str, list[str]] = {
+    **PROTOCOL["words"],
+    "Profile": [profile["name"] for profile in PROTOCOL["profile"]],
+}
 SAMPLES: dict[str, Any] = {
     "str": "x",
     "payload": "x",
