@@ -237,7 +237,6 @@ int dd_session_method_begin(struct dd_pending *pending, const struct dd_begin *c
 {
     struct dd_engine *engine = pending->engine;
     struct dd_peer *peer = pending->peer;
-    const struct dd_profile *profile = dd_profile_find(call->profile);
     const struct dd_session_effects effects = {NULL, on_answer, on_checkpoint, on_load};
     struct dd_session_begin begin = {.call = pending->id, .now_ms = engine->now_ms};
     struct dd_session_effects bound = effects;
@@ -245,10 +244,6 @@ int dd_session_method_begin(struct dd_pending *pending, const struct dd_begin *c
     struct dd_event event;
     int rc;
 
-    if (!profile)
-        return dd_fail(error, DD_BAD_PARAMS, "profile: unknown '%.*s'",
-                       (int)(call->profile.len > 40 ? 40 : call->profile.len),
-                       call->profile.data);
     if (peer->sessions_len >= DD_CONNECTION_SESSIONS_MAX)
         return dd_fail(error, DD_TOO_MANY_REQUESTS, "too many sessions on one connection: %d",
                        DD_CONNECTION_SESSIONS_MAX);
@@ -279,7 +274,7 @@ int dd_session_method_begin(struct dd_pending *pending, const struct dd_begin *c
     begin.operations = event.operations;
     begin.operations_len = event.operations_len;
     begin.marker = dd_text_span(event.marker);
-    begin.profile = profile;
+    begin.profile = call->profile;
     begin.seed = dd_rng_next(&engine->jitter);
     begin.observe = call->observe;
     attached->updated = event.updated;

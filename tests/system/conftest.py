@@ -76,6 +76,7 @@ class World:
         self.socket = tmp_path / "d.sock"
         self.notes = tmp_path / "notes"
         self.notes.touch()
+        self.program = BIN / "durabled"
         self.daemon: Process | None = None
         self.children: list[Process] = []
 
@@ -97,7 +98,7 @@ class World:
 
     def try_daemon(self, *options: str, **env: str) -> Process:
         argv = [
-            str(BIN / "durabled"),
+            str(self.program),
             "serve",
             "--data",
             str(self.data),

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import stat
 import subprocess
 
 import msgpack
 import pytest
+from raw import Raw
 
 from conftest import BIN, World, wait_for
 
@@ -196,37 +196,6 @@ def test_check_of_a_sound_store(world: World) -> None:
 
 
 # -- bytes on the socket -----------------------------------------------------------
-
-
-class Raw:
-    """A peer that speaks whatever it likes."""
-
-    def __init__(self, world: World) -> None:
-        self.socket = socket.socket(socket.AF_UNIX)
-        self.socket.settimeout(30)
-        self.socket.connect(str(world.socket))
-        self.unpacker = msgpack.Unpacker(raw=False)
-
-    def send(self, data: bytes) -> None:
-        self.socket.sendall(data)
-
-    def call(self, method: str, params: object, number: int = 1) -> tuple[object, object]:
-        self.send(msgpack.packb([0, number, method, [params]]))
-        while True:
-            for message in self.unpacker:
-                assert message[0] == 1 and message[1] == number
-                return message[2], message[3]
-            data = self.socket.recv(65536)
-            assert data, "the daemon closed the connection"
-            self.unpacker.feed(data)
-
-    def closed(self) -> bool:
-        try:
-            while self.socket.recv(65536):
-                pass
-        except ConnectionResetError:
-            pass
-        return True
 
 
 @pytest.mark.parametrize(

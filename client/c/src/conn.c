@@ -16,6 +16,9 @@
 #include <unistd.h>
 
 #include "priv.h"
+#include "proto/level.h"
+
+_Static_assert(DURABLED_LEVEL == DD_LEVEL, "durabled.h names the level of the protocol");
 
 #define HELLO_PATIENCE_MS 5000
 #define READ_STEP ((size_t)64 * 1024)

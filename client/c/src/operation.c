@@ -610,7 +610,7 @@ static int run_child(struct durabled_operation *operation)
 
     rc = operation->body(&operation->child, &result, operation->user);
     if (rc == DURABLED_OK) {
-        if (operation->summary && result.payload.len > SUMMARY_THRESHOLD)
+        if (operation->summary && result.payload.len > LIMIT_REPLAY_CHILDREN_THRESHOLD)
             rc = operation->summary(result.payload, &summary, operation->user);
         if (rc == DURABLED_OK)
             rc = durabled_succeed(operation, result.payload.data, result.payload.len,

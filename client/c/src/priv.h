@@ -7,8 +7,14 @@
 
 #include "durabled.h"
 
-/* One message may be as large as the protocol allows. */
-#define FRAME_MAX ((size_t)8 * 1024 * 1024)
+/* The protocol's limits, LIMIT_FRAME_MAX and so on. */
+#define DD_LIMIT_ROW(name, value) LIMIT_##name = (value),
+enum limit {
+#include "proto/limits.inc"
+};
+#undef DD_LIMIT_ROW
+
+#define FRAME_MAX ((size_t)LIMIT_FRAME_MAX)
 
 /* --- errors ------------------------------------------------------------------------------ */
 

@@ -17,13 +17,8 @@ from typing import Any
 import msgpack
 
 from durabled.__about__ import __version__
+from durabled._protocol import FRAME_MAX, LEVEL, ErrorCode, Method, Notification
 from durabled.exceptions import DurableExecutionsError, InvalidStateError
-
-LEVEL = 1
-"""The highest level of the protocol that this client speaks."""
-
-FRAME_MAX = 8 * 1024 * 1024
-"""The longest message, in bytes; the daemon refuses longer ones."""
 
 
 class ConnectionLostError(DurableExecutionsError):
@@ -143,15 +138,15 @@ class Connection:
         with contextlib.suppress(OSError):  # it is gone already
             self._socket.shutdown(socket.SHUT_RDWR)
 
-    def call(self, method: str, **params: Any) -> dict[str, Any]:
+    def call(self, method: Method, **params: Any) -> dict[str, Any]:
         """Makes a call and waits for its answer."""
         return self.post(method, params).result()
 
-    def post(self, method: str, params: Mapping[str, Any]) -> Reply:
+    def post(self, method: Method, params: Mapping[str, Any]) -> Reply:
         """Makes a call; the answer may be waited for later."""
         return self.post_all([(method, params)])[0]
 
-    def post_all(self, calls: list[tuple[str, Mapping[str, Any]]]) -> list[Reply]:
+    def post_all(self, calls: list[tuple[Method, Mapping[str, Any]]]) -> list[Reply]:
         """Makes several calls in one write; they are served in this order."""
         replies = [Reply() for _ in calls]
         with self._lock:
@@ -164,7 +159,7 @@ class Connection:
             self._send(b"".join(frames))
         return replies
 
-    def notify(self, method: str, params: Mapping[str, Any]) -> None:
+    def notify(self, method: Notification, params: Mapping[str, Any]) -> None:
         """Sends what is never answered. Dropped, rather than waited for, when the socket
         takes no more."""
         with self._lock:
@@ -182,7 +177,7 @@ class Connection:
         frame: bytes = self._packer.pack(message)
         if len(frame) > FRAME_MAX:
             raise CallError(
-                "Protocol.InvalidParams",
+                ErrorCode.BAD_PARAMS,
                 f"{message[2]}: a message of {len(frame)} bytes; at most {FRAME_MAX} are taken",
             )
         return frame
