@@ -18,6 +18,7 @@ import msgpack
 import pytest
 
 from durabled import DurableContext, StepError, durable_execution
+from durabled._protocol import LEVEL
 from durabled._wire import FRAME_MAX, CallError, Connection, ConnectionLostError
 from durabled.config import ChildConfig, Duration, JitterStrategy, StepConfig, StepSemantics
 from durabled.identifier import OperationIdNamespace
@@ -62,7 +63,7 @@ class ScriptedDaemon:
         self._listener.bind(str(path))
         self._listener.listen()
         hello = {"level": level, "version": "1.2.3", "mode": "serve", "pid": 4711}
-        self._script = [{"call": "hello", "params": {"level": 1}, "result": hello}, *script]
+        self._script = [{"call": "hello", "params": {"level": LEVEL}, "result": hello}, *script]
         self._open: dict[str, int] = {}
         self._in = msgpack.Unpacker()
         self.problem: BaseException | None = None

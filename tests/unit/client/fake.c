@@ -15,6 +15,8 @@
 
 #include <cmocka.h>
 
+#include "durabled.h"
+
 #include "tests/lib/vectors.h"
 
 struct fake {
@@ -304,7 +306,7 @@ static void play(struct fake *fake, const json_t *step)
 static void play_hello(struct fake *fake)
 {
     json_t *step = json_pack("{s:s, s:{s:i}, s:{s:i, s:s, s:s, s:i}}", "call", "hello",
-                             "params", "level", 1, "result", "level", fake->level, "version",
+                             "params", "level", DURABLED_LEVEL, "result", "level", fake->level, "version",
                              "1.2.3", "mode", "serve", "pid", 4711);
 
     play(fake, step);
