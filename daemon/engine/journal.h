@@ -164,10 +164,12 @@ void dd_journal_functions(struct dd_journal *journal,
                           void *user);
 
 /* Keeps a log line of an execution; written with the next commit or fold, lost
- * with a crash before it. Old lines go (limits.h). */
+ * with a crash before it. Old lines go, and a line that is longer than DD_LOG_LINE_MAX
+ * is not kept. */
 void dd_journal_log(struct dd_journal *journal, struct dd_uuid id, struct dd_span line);
 
-/* Visits kept lines numbered above `after`. Sets the number of lines dropped so far. */
+/* Visits kept lines numbered above `after`, but for damaged ones. Sets the number of lines
+ * dropped so far. */
 void dd_journal_logs(struct dd_journal *journal, struct dd_uuid id, uint64_t after,
                      bool (*visit)(void *user, uint64_t number, struct dd_span line),
                      void *user, uint64_t *out_dropped);

@@ -10,10 +10,15 @@
 
 #include "base/alloc.h"
 #include "base/limits.h"
+#include "base/utf8.h"
 #include "codec/json.h"
 #include "codec/pack.h"
 
 #define LEVEL 1
+
+/* Bytes of a log line's level, chosen; and of all around its message, level included. */
+#define LOG_LEVEL_MAX 32
+#define LOG_FRAME_MAX 128
 
 struct method {
     const char *name;
@@ -1241,13 +1246,39 @@ void dd_method_again(struct dd_pending *pending)
         dd_pending_refuse(pending, &error, NULL);
 }
 
-/* session.log, the one notification: kept as it came, or dropped. */
+/* Appends the members of a log line but its number. What is longer than a line may be
+ * is cut in the message, the largest part, or left out: a line stays whole MessagePack. */
+static void pack_line(struct dd_buf *out, int64_t time_ms, struct dd_span level,
+                      struct dd_span message, const struct dd_params *params)
+{
+    struct dd_buf fields;
+    msgpack_packer packer;
+    bool given;
+
+    dd_buf_init(&fields, DD_LOG_LINE_MAX / 2);
+    given = dd_params_raw(params, "fields", &fields) && !fields.failed;
+    dd_pack_init(&packer, out);
+    pack_int(&packer, "time_ms", time_ms);
+    dd_pack_cstr(&packer, "level");
+    dd_pack_span(&packer, dd_utf8_cut(level, LOG_LEVEL_MAX));
+    dd_pack_cstr(&packer, "message");
+    if (!given)
+        dd_buf_clear(&fields);
+    dd_pack_span(&packer, dd_utf8_cut(message, DD_LOG_LINE_MAX - LOG_FRAME_MAX - fields.len));
+    dd_pack_cstr(&packer, "fields");
+    if (given)
+        dd_buf_append_span(out, dd_buf_span(&fields));
+    else
+        msgpack_pack_map(&packer, 0);
+    dd_buf_deinit(&fields);
+}
+
+/* session.log, the one notification: kept, or dropped. */
 void dd_method_notify(struct dd_peer *peer, const struct dd_rpc *rpc)
 {
     struct dd_params params = rpc->params;
     struct dd_attached *attached;
     struct dd_span level, message;
-    msgpack_packer packer;
     struct dd_error error;
     struct dd_buf line;
     int64_t time_ms;
@@ -1258,16 +1289,8 @@ void dd_method_notify(struct dd_peer *peer, const struct dd_rpc *rpc)
         dd_params_text(&params, "level", DD_REQUIRED, &level, &error) != 0 ||
         dd_params_text(&params, "message", DD_REQUIRED, &message, &error) != 0)
         return;
-    dd_buf_init(&line, DD_LOG_BYTES_MAX);
-    dd_pack_init(&packer, &line);
-    pack_int(&packer, "time_ms", time_ms);
-    dd_pack_cstr(&packer, "level");
-    dd_pack_span(&packer, level);
-    dd_pack_cstr(&packer, "message");
-    dd_pack_span(&packer, message);
-    dd_pack_cstr(&packer, "fields");
-    if (!dd_params_raw(&params, "fields", &line))
-        msgpack_pack_map(&packer, 0);
+    dd_buf_init(&line, DD_LOG_LINE_MAX);
+    pack_line(&line, time_ms, level, message, &params);
     if (!line.failed) {
         dd_journal_log(peer->engine->config.journal, attached->execution, dd_buf_span(&line));
         dd_watch_wake(peer->engine, attached->execution);

@@ -389,19 +389,14 @@ ASK = [
     call(38, "daemon.log_level", set="INFO"),
     call(39, "execution.wait", execution="-", timeout_ms=0),
 ]
-LOG = [
-    2,
-    "session.log",
-    [
-        {
-            "session": "$session",
-            "time_ms": NOW,
-            "level": "INFO",
-            "message": "m",
-            "fields": {"a": 1},
-        }
-    ],
-]
+
+
+def log(message: str = "m", level: str = "INFO", **fields: Any) -> list[Any]:
+    line = {"session": "$session", "time_ms": NOW, "level": level, "message": message}
+    return [2, "session.log", [{**line, "fields": fields}]]
+
+
+LOG = log(a=1)
 DAY = 86_400_000
 
 PEERS = {
@@ -536,6 +531,40 @@ PEERS = {
         LOG,
         1000,
         *END,
+    ),
+    "logs-too-much": pack(
+        *BEGUN,
+        log("$long"),
+        log("$long", level="$long"),
+        log("$long", a="$long"),
+        log("m", a="$long", b=[{"c": None}]),
+        *ASK,
+        200,
+        *ASK,
+    ),
+    "results-too-large": pack(
+        *BEGUN,
+        start(1, "CONTEXT"),
+        session(7, "succeed", operation=1, payload="$large", summary="s"),
+        start(2, "STEP"),
+        session(7, "succeed", operation=2, payload="$large"),
+        start(3, "STEP"),
+        session(7, "fail", operation=3, error={"ErrorMessage": "$large", "StackTrace": ["$long"]}),
+        session(8, "end", payload="$large"),
+        *ASK,
+    ),
+    "names-too-long": pack(
+        *BEGUN,
+        start(1, "STEP", name="$long"),
+        start(1, "STEP", sub_type="$long"),
+        start(1, "$long"),
+        call(4, "execution.start", function="$long"),
+        call(4, "execution.start", function="order", name="$long"),
+        call(4, "execution.start", function="order", payload="$large"),
+        call(4, "execution.describe", execution="$long"),
+        call(4, "session.join", key="$long"),
+        call(4, "$long"),
+        call(4, "daemon.log_level", set="$long"),
     ),
     "daemon-dies": pack(*BEGUN, *STEP, CRASH, *SERVE, BEGIN, *ASK),
     "daemon-dies-and-worker": pack(*BEGUN, *STEP, CRASH, DIE, *SERVE, 1000, BEGIN, *END, *ASK),

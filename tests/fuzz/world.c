@@ -230,11 +230,25 @@ static void peer_lose(struct fuzz_world *world, bool dead)
 static void pack_object(struct fuzz_world *world, msgpack_packer *packer,
                         const msgpack_object *object);
 
-/* "$" and a name of known_names, or "$session": what it stands for. */
+/* A text of `len` bytes, a multiple of two, in characters of two. */
+static void pack_long(msgpack_packer *packer, size_t len)
+{
+    static char text[300000];
+
+    for (size_t i = 0; text[sizeof text - 1] == 0 && i < sizeof text; i++)
+        text[i] = "\xc3\xa9"[i % 2];
+    dd_pack_span(packer, dd_span_make(text, len));
+}
+
+/* "$" and a name of known_names, or one of those below: what it stands for. */
 static void pack_str(struct fuzz_world *world, msgpack_packer *packer, struct dd_span text)
 {
     if (dd_span_is(text, "$session")) {
         msgpack_pack_int64(packer, world->session);
+        return;
+    }
+    if (dd_span_is(text, "$long") || dd_span_is(text, "$large")) {
+        pack_long(packer, dd_span_is(text, "$long") ? 20000 : 300000);
         return;
     }
     for (size_t k = 0; text.len > 0 && text.data[0] == '$' && k < KNOWN_END; k++) {

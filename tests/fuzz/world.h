@@ -11,7 +11,8 @@
  *   -8       the daemon is told to stop
  *   bin      the peer sends these bytes as they are
  *   else     the peer sends this value; a call has texts like "$event" replaced by the
- *            latest that the daemon answered, see world.c
+ *            latest that the daemon answered, see world.c, and "$long" and "$large" by
+ *            texts of 20,000 and 300,000 bytes
  *
  * What follows bytes that are no value is sent as it is. */
 #pragma once
