@@ -157,11 +157,14 @@ static void check_record(struct check *check, struct dd_span key, struct dd_span
         (void)dd_fail(&finding, DD_STORE_CORRUPT, "journal record %llu: %.200s",
                       (unsigned long long)position, rc ? error.text : "its key is damaged");
         found(check, &finding);
-        return;
     }
+    if (rc != 0)
+        return;
     id = header.head.id;
     head_deinit(&header.head);
     dd_facts_deinit(&facts);
+    if (position == 0)
+        return;
     rc = latest_head(check, id, &head);
     if (rc == 1) {
         if (header.number - RECORD_FIRST >= head.records)

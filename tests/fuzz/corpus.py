@@ -239,6 +239,9 @@ RECORDS = {
     "head-without-name": pack([ID, "order", None, 1, 0, 0, 0, 0, 0, 0, 0]),
     "head-short": pack(head()[:-1]),
     "array-of-nothing": pack([]),
+    "facts-without-end": pack([head(), 0, None])[:-1] + b"\xdd\xff\xff\xff\xff",
+    "stack-without-end": record(fact(3, error=["m", "E", "d", None]))[:-1]
+    + b"\xdd\xff\xff\xff\xff",
     "extra-bytes": record() + b"\xc0",
 }
 
@@ -521,6 +524,14 @@ PEERS = {
     ),
     "times-out": pack(*BEGUN, *STEP, 2 * DAY, *ASK),
     "retention": pack(*BEGUN, *END, 4 * DAY, *ASK, 0, 4 * DAY),
+    "follower-leaves": pack(
+        *BEGUN,
+        OTHER,
+        HELLO,
+        call(2, "execution.logs", execution="-", follow=True),
+        call(3, "execution.wait", execution="-"),
+        LOSE,
+    ),
     "follows": pack(
         *BEGUN,
         OTHER,
@@ -635,7 +646,7 @@ PEERS = {
 
 # --- store: edits of five bytes ----------------------------------------------------------
 
-CHANGE, SEALED, CUT, DELETE, RENAME = range(5)
+CHANGE, CUT, DELETE, RENAME = range(4)
 TABLES = [
     "meta",
     "journal",
@@ -660,10 +671,8 @@ for number, table in enumerate(TABLES):
     STORES[f"{table}-cut"] = edit(CUT, number, 1, 5)
     STORES[f"{table}-missing"] = edit(DELETE, number, 1)
     STORES[f"{table}-key-changed"] = edit(RENAME, number, 1, 9)
-for entry in range(3):
-    STORES[f"record-{entry}-wrong-inside"] = edit(SEALED, 1, entry, 40, 3)
-    STORES[f"head-{entry}-wrong-inside"] = edit(SEALED, 2, entry, 27, 3)
-
+# A position of zero: eight bytes, all of them beginning of a key.
+STORES["record-at-zero"] = edit(RENAME, 1, 0, 7, 1)
 # --- client: what a daemon answers -------------------------------------------------------
 
 

@@ -7,25 +7,13 @@
 #include <stdio.h>
 
 #include "base/alloc.h"
-#include "base/digest.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/fuzz/world.h"
 
 #define EDIT_BYTES 5
 #define EDITS_MAX 16
-#define SEAL 9 /* version and checksum of a record or a head */
 
-enum edit { EDIT_CHANGE, EDIT_SEALED, EDIT_CUT, EDIT_DELETE, EDIT_RENAME, EDITS_END };
-
-/* As record.c seals what is behind version and checksum. */
-static void seal(char *bytes, size_t len)
-{
-    uint64_t checksum = dd_checksum64(dd_span_make(bytes + SEAL, len - SEAL));
-
-    checksum ^= (uint64_t)(uint8_t)bytes[0] << 56;
-    for (int i = 0; i < 8; i++)
-        bytes[1 + i] = (char)(uint8_t)(checksum >> (56 - 8 * i));
-}
+enum edit { EDIT_CHANGE, EDIT_CUT, EDIT_DELETE, EDIT_RENAME, EDITS_END };
 
 static char *copy_of(struct dd_span span)
 {
@@ -34,26 +22,6 @@ static char *copy_of(struct dd_span span)
     if (span.len)
         memcpy(copy, span.data, span.len);
     return copy;
-}
-
-/* The value with one byte changed and a checksum that is right. */
-static void change_sealed(struct dd_store_mem *store, enum dd_table table, size_t entry,
-                          size_t where, uint8_t with)
-{
-    struct dd_span value = dd_store_mem_value(store, table, entry);
-    char *key, *bytes;
-
-    if (value.len <= SEAL)
-        return;
-    key = copy_of(dd_store_mem_key(store, table, entry));
-    bytes = copy_of(value);
-    where = SEAL + where % (value.len - SEAL);
-    bytes[where] = (char)((uint8_t)bytes[where] ^ with);
-    seal(bytes, value.len);
-    dd_store_mem_put(store, table, dd_span_make(key, dd_store_mem_key(store, table, entry).len),
-                     dd_span_make(bytes, value.len));
-    dd_free(key);
-    dd_free(bytes);
 }
 
 /* The entry under a key with one byte changed, or with its value cut off. */
@@ -76,7 +44,7 @@ static void put_again(struct dd_store_mem *store, enum dd_table table, size_t en
     dd_free((void *)(uintptr_t)value.data);
 }
 
-/* True when a record is not as it was, and its checksum says so. */
+/* True when a byte of a record is not as it was. */
 static bool edit(struct dd_store_mem *store, const uint8_t *bytes)
 {
     enum dd_table table = (enum dd_table)(1 + bytes[1] % (DD_TABLES_END - 1));
@@ -94,9 +62,6 @@ static bool edit(struct dd_store_mem *store, const uint8_t *bytes)
             return false;
         dd_store_mem_change(store, table, entry, where % value.len, with);
         return table == DD_TABLE_JOURNAL;
-    case EDIT_SEALED:
-        change_sealed(store, table, entry, where, with);
-        return false;
     case EDIT_CUT:
         put_again(store, table, entry, where, with, false);
         return false;
