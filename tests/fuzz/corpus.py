@@ -564,6 +564,24 @@ PEERS = {
         session(8, "end", payload="$large"),
         *ASK,
     ),
+    "log-not-utf8": pack(*BEGUN, log(a="X"), log(b=[{"X": 1}]), 200).replace(b"X", b"\xff")
+    + pack(*ASK),
+    # The message names both, and is cut.
+    "names-differ": pack(
+        *BEGUN,
+        start(1, "STEP", name="a" + 120 * "\u00e9"),
+        session(7, "succeed", operation=1),
+        CRASH,
+        DIE,
+        *SERVE,
+        1000,
+        BEGIN,
+        start(1, "STEP", name=120 * "\u00e9"),
+        start(1, "STEP", name="b" + 120 * "\u00e9"),
+        call(4, "a" + 40 * "\u00e9"),
+        call(4, "session.begin", event="$event", profile="a" + 40 * "\u00e9"),
+        call(4, "execution.start", function="a" + 40 * "\u00e9"),
+    ),
     "names-too-long": pack(
         *BEGUN,
         start(1, "STEP", name="$long"),

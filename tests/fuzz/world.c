@@ -2,6 +2,7 @@
 #include "tests/fuzz/world.h"
 
 #include "base/alloc.h"
+#include "base/utf8.h"
 #include "codec/frame.h"
 #include "codec/pack.h"
 #include "engine/journal_priv.h"
@@ -43,6 +44,20 @@ static void learn(struct fuzz_world *world, const msgpack_object *map)
     }
 }
 
+/* Every str is UTF-8: clients decode it. */
+static void check_texts(const msgpack_object *object)
+{
+    if (object->type == MSGPACK_OBJECT_STR)
+        dd_assert(dd_utf8_valid(str_of(object)));
+    for (uint32_t i = 0; object->type == MSGPACK_OBJECT_ARRAY && i < object->via.array.size;
+         i++)
+        check_texts(&object->via.array.ptr[i]);
+    for (uint32_t i = 0; object->type == MSGPACK_OBJECT_MAP && i < object->via.map.size; i++) {
+        check_texts(&object->via.map.ptr[i].key);
+        check_texts(&object->via.map.ptr[i].val);
+    }
+}
+
 /* [1, id, error, nil] or [1, id, nil, result]. */
 static void check_answer(const msgpack_object *message)
 {
@@ -53,6 +68,7 @@ static void check_answer(const msgpack_object *message)
     dd_assert(items[1].type == MSGPACK_OBJECT_POSITIVE_INTEGER);
     dd_assert((items[2].type == MSGPACK_OBJECT_MAP && items[3].type == MSGPACK_OBJECT_NIL) ||
               (items[2].type == MSGPACK_OBJECT_NIL && items[3].type == MSGPACK_OBJECT_MAP));
+    check_texts(message);
 }
 
 static void stream_send(void *user, char *bytes, size_t len)
