@@ -73,7 +73,7 @@ static void check_damage(struct dd_buf *record, again_fn again)
     struct dd_buf out;
 
     dd_buf_init(&out, DD_FRAME_MAX);
-    *byte = (char)(*byte ^ (1 + (int)(chance >> 32) % 255));
+    *byte = (char)((uint8_t)*byte ^ (1 + (chance >> 32) % 255));
     dd_assert(!again(dd_buf_span(record), &out));
     dd_buf_deinit(&out);
 }

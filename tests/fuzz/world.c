@@ -399,7 +399,8 @@ void fuzz_world_play(struct fuzz_world *world, struct dd_span script)
 bool fuzz_world_open(struct fuzz_world *world, struct dd_store_mem *store)
 {
     *world = (struct fuzz_world){.store = store, .now_ms = EPOCH_MS};
-    dd_rng_seed(&world->rng, 1);
+    /* Who finds a store does not make the ids that are in it once more. */
+    dd_rng_seed(&world->rng, 1 + dd_store_mem_count(store, DD_TABLE_META));
     world->log = (struct dd_log){
         .level = DD_LEVEL_DEBUG, .user = world, .now_ms = log_now, .write = log_write};
     for (size_t i = 0; i < FUZZ_PEERS; i++)

@@ -47,7 +47,7 @@ struct fuzz_world {
     struct dd_journal *journal;
     struct dd_engine *engine;
     struct dd_log log;
-    struct dd_rng rng; /* the same in every run */
+    struct dd_rng rng;
     int64_t now_ms;
     struct fuzz_peer peers[FUZZ_PEERS];
     size_t speaking;
