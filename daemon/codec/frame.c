@@ -5,7 +5,8 @@ enum kind { KIND_BYTES, KIND_ARRAY, KIND_MAP };
 
 void dd_frame_init(struct dd_frame *frame)
 {
-    *frame = (struct dd_frame){.depth = 1, .left = {1}};
+    *frame = (struct dd_frame){
+        .depth = 1, .left = {1}, .items_max = DD_FRAME_ITEMS_MAX, .size_max = DD_FRAME_MAX};
 }
 
 /* One element of the innermost container is complete; so may be containers. */
@@ -20,7 +21,7 @@ static void element_done(struct dd_frame *frame)
 
 static int open_container(struct dd_frame *frame, uint64_t elements)
 {
-    if (elements > DD_FRAME_ITEMS_MAX - frame->items)
+    if (elements > frame->items_max - frame->items)
         return DD_PROTOCOL;
     frame->items += (uint32_t)elements;
     if (elements == 0) {
@@ -42,7 +43,7 @@ static int on_length(struct dd_frame *frame, enum kind kind, uint32_t length)
     case KIND_MAP:
         return open_container(frame, 2 * (uint64_t)length);
     case KIND_BYTES:
-        if (length > DD_FRAME_MAX - frame->size)
+        if (length > frame->size_max - frame->size)
             return DD_PROTOCOL;
         frame->skip = length;
         if (length == 0)
@@ -132,7 +133,7 @@ int dd_frame_feed(struct dd_frame *frame, struct dd_span bytes, size_t *out_cons
             if (frame->skip == 0)
                 element_done(frame);
         } else {
-            if (frame->size == DD_FRAME_MAX)
+            if (frame->size == frame->size_max)
                 return DD_PROTOCOL;
             frame->size++;
             if (on_byte(frame, (uint8_t)bytes.data[at++]) != 0)
@@ -146,4 +147,18 @@ int dd_frame_feed(struct dd_frame *frame, struct dd_span bytes, size_t *out_cons
     }
     *out_consumed = at;
     return DD_FRAME_MORE;
+}
+
+bool dd_frame_is_whole(struct dd_span bytes)
+{
+    struct dd_frame frame;
+    size_t consumed;
+
+    if (bytes.len > UINT32_MAX)
+        return false;
+    dd_frame_init(&frame);
+    /* An element has a byte at least. */
+    frame.items_max = frame.size_max = (uint32_t)bytes.len;
+    return dd_frame_feed(&frame, bytes, &consumed) == DD_FRAME_COMPLETE &&
+           consumed == bytes.len;
 }

@@ -296,6 +296,7 @@ void dd_engine_free(struct dd_engine *engine)
     dd_assert(dd_list_empty(&engine->peers));
     dd_gate_open(&engine->gate, UINT64_MAX);
     dd_dispatch_free(engine);
+    dd_watches_free(engine);
     while ((resident = dd_map_next(&engine->residents, &at)) != NULL) {
         dd_execution_free(resident->execution);
         dd_free(resident);
@@ -305,7 +306,6 @@ void dd_engine_free(struct dd_engine *engine)
     dd_map_deinit(&engine->sessions);
     dd_map_deinit(&engine->keys);
     dd_map_deinit(&engine->invocations);
-    dd_map_deinit(&engine->watches);
     dd_heap_deinit(&engine->due);
     dd_free(engine);
 }

@@ -310,3 +310,5 @@ void dd_watch_add(struct dd_engine *engine, struct dd_uuid id, struct dd_pending
 /* The execution changed (closed, or has a new log line). */
 void dd_watch_wake(struct dd_engine *engine, struct dd_uuid id);
 void dd_watch_due(struct dd_engine *engine);
+/* Nobody waits any more. */
+void dd_watches_free(struct dd_engine *engine);

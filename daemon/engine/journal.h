@@ -168,7 +168,8 @@ void dd_journal_functions(struct dd_journal *journal,
  * the next commit or fold, lost with a crash before it. Old lines go (limits.h). */
 void dd_journal_log(struct dd_journal *journal, struct dd_uuid id, struct dd_span line);
 
-/* Visits kept lines numbered above `after`. Sets the number of lines dropped so far. */
+/* Visits kept lines numbered above `after`, but for damaged ones. Sets the number of lines
+ * dropped so far. */
 void dd_journal_logs(struct dd_journal *journal, struct dd_uuid id, uint64_t after,
                      bool (*visit)(void *user, uint64_t number, struct dd_span line),
                      void *user, uint64_t *out_dropped);

@@ -10,6 +10,7 @@
 
 #include "base/alloc.h"
 #include "base/limits.h"
+#include "base/utf8.h"
 #include "codec/json.h"
 #include "codec/pack.h"
 #include "proto/level.h"
@@ -386,18 +387,9 @@ SESSION_CALL(session_unwound, DD_CALL_UNWOUND)
 SESSION_CALL(session_end, DD_CALL_END)
 #undef SESSION_CALL
 
-/* What a line has besides message and fields, with room for a word as its level. */
+/* Bytes of a line's level, chosen; and of all around its message and fields. */
+#define LINE_LEVEL 32
 #define LINE_REST 128
-
-/* At most `max` bytes, not cutting a character of UTF-8 in two. */
-static struct dd_span cut(struct dd_span text, size_t max)
-{
-    if (text.len <= max)
-        return text;
-    while (max > 0 && ((uint8_t)text.data[max] & 0xC0) == 0x80)
-        max--;
-    return dd_span_make(text.data, max);
-}
 
 /* Fields that take half a line or more are left out, and the message is cut. */
 static void pack_line(struct dd_buf *line, struct dd_params *params, int64_t time_ms,
@@ -413,9 +405,9 @@ static void pack_line(struct dd_buf *line, struct dd_params *params, int64_t tim
     dd_pack_init(&packer, line);
     pack_int(&packer, "time_ms", time_ms);
     dd_pack_cstr(&packer, "level");
-    dd_pack_span(&packer, level);
+    dd_pack_span(&packer, dd_utf8_cut(level, LINE_LEVEL));
     dd_pack_cstr(&packer, "message");
-    dd_pack_span(&packer, cut(message, DD_LOG_LINE_MAX - LINE_REST - fields.len));
+    dd_pack_span(&packer, dd_utf8_cut(message, DD_LOG_LINE_MAX - LINE_REST - fields.len));
     dd_pack_cstr(&packer, "fields");
     dd_buf_append_span(line, fields);
     dd_buf_deinit(&given);

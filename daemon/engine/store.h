@@ -22,7 +22,7 @@ enum dd_table {
     DD_TABLE_DUE = 6,       /* due ms u64, execution id -> empty */
     DD_TABLE_WORK = 7,      /* state u8, function NUL, since ms u64, execution id -> empty */
     DD_TABLE_FUNCTIONS = 8, /* name -> registration */
-    DD_TABLE_LOGS = 9,      /* execution id, line number u64 -> bytes so far u64, line */
+    DD_TABLE_LOGS = 9,      /* execution id, line number u64 -> stored line */
     DD_TABLE_REMOVALS = 10, /* execution id -> empty; being removed */
     DD_TABLES_END,
 };

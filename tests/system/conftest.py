@@ -189,6 +189,15 @@ class World:
     def log_events(self, code: str) -> list[dict[str, Any]]:
         return [line for line in self.log_lines() if line.get("code") == code]
 
+    def sanitizer_reports(self) -> list[str]:
+        """What the programs of a build with sanitizers complained of."""
+        return [
+            line
+            for path in self.dir.glob("*.log")
+            for line in path.read_text(errors="replace").splitlines()
+            if "Sanitizer" in line or ": runtime error: " in line
+        ]
+
     def close(self) -> None:
         for child in self.children:
             if child.alive():
@@ -220,3 +229,4 @@ def world(tmp_path: Path) -> Iterator[World]:
     surroundings = World(tmp_path)
     yield surroundings
     surroundings.close()
+    assert surroundings.sanitizer_reports() == []

@@ -79,6 +79,17 @@ static void test_at_every_offset(void **state)
     }
 }
 
+static void test_cut_between_characters(void **state)
+{
+    struct dd_span text = DD_SPAN("a\xc3\xa9\xf0\x9f\x98\x80");
+    static const size_t lens[] = {0, 1, 1, 3, 3, 3, 3, 7, 7};
+
+    (void)state;
+    for (size_t max = 0; max < DD_COUNT(lens); max++)
+        assert_int_equal(dd_utf8_cut(text, max).len, lens[max]);
+    assert_int_equal(dd_utf8_cut(DD_SPAN_NONE, 0).len, 0);
+}
+
 static void test_nothing(void **state)
 {
     (void)state;
@@ -90,9 +101,8 @@ static void test_nothing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_every_code_point),
-        cmocka_unit_test(test_cut_short),
-        cmocka_unit_test(test_at_every_offset),
+        cmocka_unit_test(test_every_code_point), cmocka_unit_test(test_cut_short),
+        cmocka_unit_test(test_at_every_offset),  cmocka_unit_test(test_cut_between_characters),
         cmocka_unit_test(test_nothing),
     };
 

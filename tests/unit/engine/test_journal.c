@@ -957,7 +957,7 @@ static void test_logs(void **state)
     f.journal = reopen(&f, f.mem);
     memset(long_line, 'x', sizeof(long_line));
     for (int i = 0; i < 70; i++) {
-        dd_journal_log(f.journal, f.ids[0], dd_span_make(long_line, sizeof(long_line)));
+        dd_journal_log(f.journal, f.ids[0], dd_span_make(long_line, DD_LOG_LINE_MAX));
         if (i % 8 == 0) {
             f.now_ms += 1000;
             settle(&f);
@@ -988,6 +988,33 @@ static void test_log_of_nobody(void **state)
     f.now_ms += 5000;
     settle(&f);
     assert_int_equal(dd_store_mem_count(f.mem, DD_TABLE_LOGS), 0);
+    teardown(&f);
+}
+
+/* Its peer would take a damaged line for the end of the conversation. */
+static void test_damaged_log_line_is_left_out(void **state)
+{
+    struct fixture f;
+    struct lines lines;
+    uint64_t dropped;
+
+    (void)state;
+    setup(&f, 1, 100, 1000);
+    (void)start(&f);
+    dd_journal_log(f.journal, f.ids[0], DD_SPAN("first"));
+    dd_journal_log(f.journal, f.ids[0], DD_SPAN("second"));
+    f.now_ms += 2000;
+    settle(&f);
+    for (size_t at = 0; at < dd_store_mem_value(f.mem, DD_TABLE_LOGS, 0).len; at++) {
+        dd_store_mem_change(f.mem, DD_TABLE_LOGS, 0, at, 0x41);
+        lines = read_lines(&f, 0, &dropped);
+        assert_int_equal(lines.count, 1);
+        assert_int_equal(lines.first, 2);
+        assert_int_equal(dd_journal_check(f.journal, ignore_finding, NULL), 1);
+        dd_store_mem_change(f.mem, DD_TABLE_LOGS, 0, at, 0x41);
+    }
+    lines = read_lines(&f, 0, &dropped);
+    assert_int_equal(lines.count, 2);
     teardown(&f);
 }
 
@@ -1248,6 +1275,7 @@ int main(void)
         cmocka_unit_test(test_many_due),
         cmocka_unit_test(test_logs),
         cmocka_unit_test(test_log_of_nobody),
+        cmocka_unit_test(test_damaged_log_line_is_left_out),
         cmocka_unit_test(test_changed_record_is_found),
         cmocka_unit_test(test_missing_record_is_found),
         cmocka_unit_test(test_changed_head_is_found),
