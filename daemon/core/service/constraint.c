@@ -13,7 +13,7 @@
 struct violations {
     unsigned count;
     size_t len;
-    char text[256];
+    char text[448];
 };
 
 struct pattern {
