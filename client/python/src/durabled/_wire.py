@@ -10,6 +10,7 @@ import contextlib
 import os
 import socket
 import threading
+import weakref
 from collections.abc import Callable, Mapping
 from queue import SimpleQueue
 from typing import Any
@@ -57,9 +58,19 @@ def socket_paths(path: str | os.PathLike[str] | None = None) -> list[str]:
     return [*own, "/run/durabled/durabled.sock"]
 
 
+def _cure(paths: list[str]) -> str:
+    if len(paths) == 1:
+        return f"Start the daemon there: `durabled serve --socket {paths[0]}`"
+    return (
+        "Start the daemon: `durabled serve`; if it runs elsewhere, set DURABLED_SOCKET "
+        "to its socket"
+    )
+
+
 def _dial(path: str | os.PathLike[str] | None) -> socket.socket:
     tried = []
-    for candidate in socket_paths(path):
+    paths = socket_paths(path)
+    for candidate in paths:
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             sock.connect(candidate)
@@ -69,10 +80,21 @@ def _dial(path: str | os.PathLike[str] | None) -> socket.socket:
         else:
             return sock
     raise NoDaemonError(
-        "no durabled answers; tried\n"
-        + "\n".join(tried)
-        + "\nStart one with `durabled serve`, or name its socket in DURABLED_SOCKET."
+        "no durabled daemon answers; tried\n" + "\n".join(tried) + f"\n{_cure(paths)}."
     )
+
+
+# A forked child must not keep the connections of its parent open: the daemon would not
+# see the parent end.
+_connections: weakref.WeakSet[Connection] = weakref.WeakSet()
+
+
+def _close_in_child() -> None:
+    for connection in list(_connections):
+        connection._socket.close()
+
+
+os.register_at_fork(after_in_child=_close_in_child)
 
 
 class Reply:
@@ -106,6 +128,7 @@ class Connection:
         on_lost: Callable[[Connection], object] | None = None,
     ) -> None:
         self._socket = _dial(path)
+        _connections.add(self)
         self._on_lost = on_lost
         self._pid = os.getpid()
         self._lock = threading.Lock()
@@ -146,8 +169,10 @@ class Connection:
     def post_all(self, calls: list[tuple[str, Mapping[str, Any]]]) -> list[Reply]:
         """Makes several calls in one write; they are served in this order."""
         replies = [Reply() for _ in calls]
+        self._check_mine()
         with self._lock:
-            self._check_usable()
+            if self._lost:
+                raise ConnectionLostError("the connection to durabled is lost")
             frames = []
             for (method, params), reply in zip(calls, replies, strict=True):
                 self._last += 1
@@ -159,8 +184,10 @@ class Connection:
     def notify(self, method: str, params: Mapping[str, Any]) -> None:
         """Sends what is never answered. Dropped, rather than waited for, when the socket
         takes no more."""
+        if not self.mine:
+            return
         with self._lock:
-            if self._lost or not self.mine:
+            if self._lost:
                 return
             frame = self._packer.pack([2, method, [_without_none(params)]])
             try:
@@ -179,13 +206,12 @@ class Connection:
             )
         return frame
 
-    def _check_usable(self) -> None:
+    def _check_mine(self) -> None:
+        """Before any lock: one that a thread of the parent held stays locked in a child."""
         if not self.mine:
             raise InvalidStateError(
                 "this process was forked: the durable execution belongs to its parent"
             )
-        if self._lost:
-            raise ConnectionLostError("the connection to durabled is lost")
 
     def _send(self, data: bytes) -> None:
         try:
