@@ -120,6 +120,8 @@
 #define DD_REMOVE_ENTRIES_MAX 256
 /* Due times in memory: the nearest ones, 1.5 MiB at most. */
 #define DD_DUE_WINDOW_MAX 65536
-/* One log line; the rest is cut off. Lines in memory before they are written. */
+/* One log line, encoded; the rest of its message is cut off. Its level. Lines in memory before
+ * they are written. */
 #define DD_LOG_LINE_MAX (16 * 1024)
+#define DD_LOG_LEVEL_MAX 16
 #define DD_LOG_BUFFER_MAX (256 * 1024)

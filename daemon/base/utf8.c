@@ -62,3 +62,12 @@ bool dd_utf8_valid(struct dd_span data)
     }
     return true;
 }
+
+struct dd_span dd_utf8_cut(struct dd_span text, size_t max)
+{
+    if (text.len <= max)
+        return text;
+    while (max > 0 && ((uint8_t)text.data[max] & 0xC0) == 0x80)
+        max--;
+    return dd_span_make(text.data, max);
+}

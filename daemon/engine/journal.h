@@ -168,8 +168,8 @@ void dd_journal_functions(struct dd_journal *journal,
                           void (*visit)(void *user, const struct dd_function *function),
                           void *user);
 
-/* Keeps a log line of an execution; written with the next commit or fold, lost
- * with a crash before it. Old lines go (limits.h). */
+/* Keeps a log line of an execution, DD_LOG_LINE_MAX bytes at most; written with the next commit
+ * or fold, lost with a crash before it. Old lines go (limits.h). */
 void dd_journal_log(struct dd_journal *journal, struct dd_uuid id, struct dd_span line);
 
 /* Visits kept lines numbered above `after`. Sets the number of lines dropped so far. */

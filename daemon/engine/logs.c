@@ -73,16 +73,6 @@ static void state_free(struct dd_journal *journal, struct log_state *state)
     dd_free(state);
 }
 
-/* At most `max` bytes, not cutting a character of UTF-8 in two. */
-static struct dd_span cut(struct dd_span line, size_t max)
-{
-    if (line.len <= max)
-        return line;
-    while (max > 0 && ((uint8_t)line.data[max] & 0xC0) == 0x80)
-        max--;
-    return dd_span_make(line.data, max);
-}
-
 static bool is_known(struct dd_journal *journal, struct dd_uuid id)
 {
     const struct tail_entry *entry = tail_get(journal, id);
@@ -104,7 +94,7 @@ void dd_journal_log(struct dd_journal *journal, struct dd_uuid id, struct dd_spa
     char header[LINE_HEADER];
     char *at;
 
-    line = cut(line, DD_LOG_LINE_MAX);
+    dd_assert(line.len <= DD_LOG_LINE_MAX);
     /* More than a commit takes along: the disk is full or slow, lines go first. */
     if (journal->failed || journal->logs_bytes + line.len > 2 * (size_t)DD_LOG_BUFFER_MAX ||
         !is_known(journal, id))

@@ -10,6 +10,7 @@
 
 #include "base/alloc.h"
 #include "base/limits.h"
+#include "base/utf8.h"
 #include "codec/json.h"
 #include "codec/pack.h"
 
@@ -1243,13 +1244,39 @@ void dd_method_again(struct dd_pending *pending)
         dd_pending_refuse(pending, &error, NULL);
 }
 
-/* session.log, the one notification: kept as it came, or dropped. */
+/* The line as execution.logs gives it, but for its number. Fields that would take more
+ * than half of it are left out, and the message is cut to the rest. */
+static void encode_line(const struct dd_params *params, int64_t time_ms, struct dd_span level,
+                        struct dd_span message, struct dd_buf *out)
+{
+    enum { KEYS_AND_LENGTHS = 64 };
+    msgpack_packer packer;
+    struct dd_buf fields;
+
+    dd_buf_init(&fields, DD_LOG_LINE_MAX / 2);
+    if (!dd_params_raw(params, "fields", &fields) || fields.failed) {
+        dd_buf_clear(&fields);
+        dd_pack_init(&packer, &fields);
+        msgpack_pack_map(&packer, 0);
+    }
+    dd_pack_init(&packer, out);
+    pack_int(&packer, "time_ms", time_ms);
+    dd_pack_cstr(&packer, "level");
+    dd_pack_span(&packer, level);
+    dd_pack_cstr(&packer, "message");
+    dd_pack_span(&packer, dd_utf8_cut(message, DD_LOG_LINE_MAX - KEYS_AND_LENGTHS - level.len -
+                                                   fields.len));
+    dd_pack_cstr(&packer, "fields");
+    dd_buf_append_span(out, dd_buf_span(&fields));
+    dd_buf_deinit(&fields);
+}
+
+/* session.log, the one notification: kept, or dropped. */
 void dd_method_notify(struct dd_peer *peer, const struct dd_rpc *rpc)
 {
     struct dd_params params = rpc->params;
     struct dd_attached *attached;
     struct dd_span level, message;
-    msgpack_packer packer;
     struct dd_error error;
     struct dd_buf line;
     int64_t time_ms;
@@ -1258,18 +1285,11 @@ void dd_method_notify(struct dd_peer *peer, const struct dd_rpc *rpc)
         own_session(peer, &params, &attached, &error) != 0 ||
         dd_params_int(&params, "time_ms", DD_REQUIRED, 0, INT64_MAX, &time_ms, &error) != 0 ||
         dd_params_text(&params, "level", DD_REQUIRED, &level, &error) != 0 ||
-        dd_params_text(&params, "message", DD_REQUIRED, &message, &error) != 0)
+        dd_params_text(&params, "message", DD_REQUIRED, &message, &error) != 0 ||
+        level.len > DD_LOG_LEVEL_MAX)
         return;
-    dd_buf_init(&line, DD_LOG_BYTES_MAX);
-    dd_pack_init(&packer, &line);
-    pack_int(&packer, "time_ms", time_ms);
-    dd_pack_cstr(&packer, "level");
-    dd_pack_span(&packer, level);
-    dd_pack_cstr(&packer, "message");
-    dd_pack_span(&packer, message);
-    dd_pack_cstr(&packer, "fields");
-    if (!dd_params_raw(&params, "fields", &line))
-        msgpack_pack_map(&packer, 0);
+    dd_buf_init(&line, DD_LOG_LINE_MAX);
+    encode_line(&params, time_ms, level, message, &line);
     if (!line.failed) {
         dd_journal_log(peer->engine->config.journal, attached->execution, dd_buf_span(&line));
         dd_watch_wake(peer->engine, attached->execution);

