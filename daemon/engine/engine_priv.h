@@ -35,6 +35,7 @@ struct dd_engine {
 
     struct dd_list peers; /* of dd_peer */
     size_t peers_len;
+    bool crowded_told;
     uint64_t last_peer, last_call, last_session, last_worker;
 
     struct dd_map calls;       /* id -> dd_pending */

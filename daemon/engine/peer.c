@@ -20,8 +20,12 @@ struct dd_peer *dd_engine_connect(struct dd_engine *engine, struct dd_credential
     struct dd_peer *peer;
 
     engine->now_ms = now_ms;
-    if (engine->peers_len >= DD_CONNECTIONS_MAX) {
-        dd_log(engine->config.log, CONNECTIONS_FULL, DD_LOG_NUMBER("pid", credentials.pid));
+    if (engine->peers_len >= engine->config.connections_max) {
+        /* Once until there is room again: who is refused may try and try. */
+        if (!engine->crowded_told)
+            dd_log(engine->config.log, CONNECTIONS_FULL, DD_LOG_NUMBER("pid", credentials.pid),
+                   DD_LOG_NUMBER("connections", (int64_t)engine->peers_len));
+        engine->crowded_told = true;
         return NULL;
     }
     peer = dd_alloc(sizeof *peer);
@@ -57,6 +61,7 @@ static void peer_free(struct dd_peer *peer)
     dd_sessions_disconnect(peer);
     dd_list_remove(&peer->node);
     engine->peers_len--;
+    engine->crowded_told = false;
     dd_buf_deinit(&peer->in);
     dd_buf_deinit(&peer->out);
     dd_free(peer);
