@@ -136,6 +136,7 @@ class Connection:
         self._open: dict[int, Reply] = {}
         self._last = 0
         self._lost = False
+        self._unsent = b""  # the rest of a notification that was taken in part
         self._reader = threading.Thread(target=self._read, name="durabled-reader", daemon=True)
         self._reader.start()
         try:
@@ -189,13 +190,16 @@ class Connection:
         with self._lock:
             if self._lost:
                 return
-            frame = self._packer.pack([2, method, [_without_none(params)]])
             try:
-                sent = self._socket.send(frame, socket.MSG_DONTWAIT)
+                if self._unsent:
+                    sent = self._socket.send(self._unsent, socket.MSG_DONTWAIT)
+                    self._unsent = self._unsent[sent:]
+                if not self._unsent:
+                    frame = self._packer.pack([2, method, [_without_none(params)]])
+                    sent = self._socket.send(frame, socket.MSG_DONTWAIT)
+                    self._unsent = frame[sent:]
             except OSError:
-                return
-            if sent < len(frame):
-                self._send(frame[sent:])
+                return  # full: this line is dropped; broken: the reader sees it
 
     def _pack(self, message: list[Any]) -> bytes:
         frame: bytes = self._packer.pack(message)
@@ -214,6 +218,7 @@ class Connection:
             )
 
     def _send(self, data: bytes) -> None:
+        data, self._unsent = self._unsent + data, b""
         try:
             self._socket.sendall(data)
         except OSError:
