@@ -7,9 +7,11 @@ waits for what it needs to see, and fails when that does not come.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -17,6 +19,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgpack
 import pytest
 
 HERE = Path(__file__).parent
@@ -67,6 +70,38 @@ class Process:
         return self.log.read_text(errors="replace")
 
 
+class Peer:
+    """A client that speaks whatever it likes."""
+
+    def __init__(self, world: World) -> None:
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.settimeout(30)
+        self.socket.connect(str(world.socket))
+        self._unpacker = msgpack.Unpacker(raw=False)
+        self._last = 0
+
+    def call(self, method: str, params: object) -> tuple[Any, Any]:
+        self._last += 1
+        self.socket.sendall(msgpack.packb([0, self._last, method, [params]]))
+        while True:
+            for _, number, error, result in self._unpacker:
+                assert number == self._last
+                return error, result
+            data = self.socket.recv(65536)
+            assert data, "the daemon closed the connection"
+            self._unpacker.feed(data)
+
+    def hello(self) -> Peer:
+        assert self.call("hello", {"level": 1, "client": "test"})[0] is None
+        return self
+
+    def is_closed(self) -> bool:
+        with contextlib.suppress(ConnectionResetError):
+            while self.socket.recv(65536):
+                pass
+        return True
+
+
 class Mount:
     """A file system that only processes started with `within` see, in a mount namespace
     of its own. `command` mounts it; the test is skipped where that is not allowed."""
@@ -111,6 +146,7 @@ class World:
         self.notes.touch()
         self.daemon: Process | None = None
         self.mount: Mount | None = None
+        self.within: list[str] = []  # what a daemon is started with: `prlimit ...`
         self.children: list[Process] = []
 
     @property
@@ -131,7 +167,7 @@ class World:
 
     def try_daemon(self, *options: str, **env: str) -> Process:
         argv = [
-            *(self.mount.within if self.mount else []),
+            *self.within,
             str(BIN / "durabled"),
             "serve",
             "--data",
@@ -161,6 +197,7 @@ class World:
         """Mounts something on the data directory, for daemons started from now on."""
         self.data.mkdir()
         self.mount = Mount([*command, str(self.data)], fds)
+        self.within = self.mount.within
         return self.mount
 
     # -- tools ---------------------------------------------------------------

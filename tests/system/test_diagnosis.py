@@ -11,8 +11,8 @@ import contextlib
 import json
 import os
 import re
+import resource
 import signal
-import socket
 import struct
 import subprocess
 import sys
@@ -26,7 +26,7 @@ import lmdb
 import msgpack
 import pytest
 
-from conftest import BIN, HERE, World, wait_for
+from conftest import BIN, HERE, Peer, World, wait_for
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,7 @@ CASES = {
     "too deep": Case("CONNECTION_REFUSED", "nested too deep", ("pid",)),
     "unframeable": Case("CONNECTION_REFUSED", "begins no MessagePack value", ("pid",)),
     "no RPC": Case("CONNECTION_REFUSED", "no MessagePack-RPC request", ("pid",)),
+    "too many connections": Case("CONNECTIONS_FULL", "", ("pid", "connections")),
     # calls
     "unknown method": Case("CALL_REFUSED", "no method 'no.such'", ("pid", "method")),
     "wrong type": Case("CALL_REFUSED", "function: must be", ("pid", "method", "field")),
@@ -131,38 +132,6 @@ def refused(world: World, *options: str) -> None:
 # -- bytes ---------------------------------------------------------------------------
 
 
-class Peer:
-    """Speaks whatever it likes."""
-
-    def __init__(self, world: World) -> None:
-        self.socket = socket.socket(socket.AF_UNIX)
-        self.socket.settimeout(30)
-        self.socket.connect(str(world.socket))
-        self._unpacker = msgpack.Unpacker(raw=False)
-        self._last = 0
-
-    def call(self, method: str, params: object) -> tuple[Any, Any]:
-        self._last += 1
-        self.socket.sendall(msgpack.packb([0, self._last, method, [params]]))
-        while True:
-            for _, number, error, result in self._unpacker:
-                assert number == self._last
-                return error, result
-            data = self.socket.recv(65536)
-            assert data, "the daemon closed the connection"
-            self._unpacker.feed(data)
-
-    def hello(self) -> Peer:
-        assert self.call("hello", {"level": 1, "client": "test"})[0] is None
-        return self
-
-    def is_closed(self) -> bool:
-        with contextlib.suppress(ConnectionResetError):
-            while self.socket.recv(65536):
-                pass
-        return True
-
-
 @pytest.mark.parametrize(
     ("case", "data"),
     [
@@ -193,6 +162,29 @@ def test_truncated_bytes(world: World) -> None:
     bad.socket.close()
     diagnose(world, "truncated", pid=os.getpid())
     assert good.call("daemon.status", {})[0] is None
+
+
+def test_too_many_connections(world: World) -> None:
+    world.within = ["prlimit", "--nofile=64:64"]
+    world.start_daemon()
+    peers = [Peer(world) for _ in range(40)]
+    line = diagnose(world, "too many connections", pid=os.getpid())
+    served = peers[: line["connections"]]
+    for peer in served:
+        peer.hello()
+    assert peers[-1].is_closed()
+    assert world.ctl("ls", check=False).returncode == 3
+    assert len(world.log_events("CONNECTIONS_FULL")) == 1
+    served[0].socket.close()
+    wait_for("room", lambda: world.ctl("ls", check=False).returncode == 0)
+
+
+def test_as_many_connections_as_the_hard_limit_allows(world: World) -> None:
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    world.within = ["prlimit", f"--nofile=64:{hard}"]
+    world.start_daemon()
+    for peer in [Peer(world) for _ in range(100)]:
+        peer.hello()
 
 
 # -- calls ---------------------------------------------------------------------------
