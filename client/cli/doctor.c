@@ -153,8 +153,9 @@ static void check_functions(struct exam *exam, struct durabled *connection,
 
         if (function->queued == 0 || function->workers > 0)
             continue;
-        (void)snprintf(text, sizeof text, "%.64s: %lld executions wait and no worker serves it",
-                       function->name, (long long)function->queued);
+        (void)snprintf(text, sizeof text, "%.64s: no worker serves it, %lld execution%s wait%s",
+                       function->name, (long long)function->queued,
+                       function->queued == 1 ? "" : "s", function->queued == 1 ? "s" : "");
         put_line(exam, "functions", text, "start a worker of this function");
     }
     durabled_reply_free(functions.reply);

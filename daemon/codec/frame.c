@@ -3,6 +3,14 @@
 
 enum kind { KIND_BYTES, KIND_ARRAY, KIND_MAP };
 
+static const char too_long[] = "a message that is longer than any may be";
+
+static int lose(struct dd_frame *frame, const char *problem)
+{
+    frame->problem = problem;
+    return DD_PROTOCOL;
+}
+
 void dd_frame_init(struct dd_frame *frame)
 {
     *frame = (struct dd_frame){
@@ -22,14 +30,14 @@ static void element_done(struct dd_frame *frame)
 static int open_container(struct dd_frame *frame, uint64_t elements)
 {
     if (elements > frame->items_max - frame->items)
-        return DD_PROTOCOL;
+        return lose(frame, "a message of more elements than any may have");
     frame->items += (uint32_t)elements;
     if (elements == 0) {
         element_done(frame);
         return 0;
     }
     if (frame->depth == DD_FRAME_DEPTH_MAX)
-        return DD_PROTOCOL;
+        return lose(frame, "a message that is nested too deep");
     frame->left[frame->depth++] = elements;
     return 0;
 }
@@ -44,7 +52,7 @@ static int on_length(struct dd_frame *frame, enum kind kind, uint32_t length)
         return open_container(frame, 2 * (uint64_t)length);
     case KIND_BYTES:
         if (length > frame->size_max - frame->size)
-            return DD_PROTOCOL;
+            return lose(frame, too_long);
         frame->skip = length;
         if (length == 0)
             element_done(frame);
@@ -104,7 +112,7 @@ static int on_tag(struct dd_frame *frame, uint8_t tag)
     case 0xdf:
         return read_length(frame, KIND_MAP, 4);
     default: /* 0xc1 is never used; the protocol has no extension types */
-        return DD_PROTOCOL;
+        return lose(frame, "a byte that begins no MessagePack value");
     }
 }
 
@@ -134,7 +142,7 @@ int dd_frame_feed(struct dd_frame *frame, struct dd_span bytes, size_t *out_cons
                 element_done(frame);
         } else {
             if (frame->size == frame->size_max)
-                return DD_PROTOCOL;
+                return lose(frame, too_long);
             frame->size++;
             if (on_byte(frame, (uint8_t)bytes.data[at++]) != 0)
                 return DD_PROTOCOL;

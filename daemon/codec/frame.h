@@ -23,6 +23,7 @@ struct dd_frame {
     uint32_t length;      /* length being read */
     uint8_t length_bytes; /* bytes of it still to come */
     uint8_t kind;         /* what the length is of */
+    const char *problem;  /* why the stream is lost; NULL while it is not */
 };
 
 enum { DD_FRAME_MORE = 0, DD_FRAME_COMPLETE = 1 };
@@ -33,7 +34,8 @@ void dd_frame_init(struct dd_frame *frame);
 /* Reads `bytes` up to the end of the message. Sets `*out_consumed`. DD_FRAME_MORE
  * when all was consumed and the message goes on; DD_FRAME_COMPLETE at its end
  * (ready for the next); DD_PROTOCOL for bytes that are no message or exceed
- * DD_FRAME_MAX, DD_FRAME_DEPTH_MAX or DD_FRAME_ITEMS_MAX: the stream is lost. */
+ * DD_FRAME_MAX, DD_FRAME_DEPTH_MAX or DD_FRAME_ITEMS_MAX: the stream is lost, and
+ * `problem` says in words why. */
 int dd_frame_feed(struct dd_frame *frame, struct dd_span bytes,
                   size_t *out_consumed) DD_MUST_CHECK;
 

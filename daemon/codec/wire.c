@@ -247,7 +247,7 @@ static int read_typed(struct dd_params *params, struct dd_call *out, struct dd_e
         return rc;
     rc = read_batch(&batch, &out->batch, error);
     if (rc)
-        params->bad = batch.bad;
+        params->bad = "batch";
     return rc;
 }
 

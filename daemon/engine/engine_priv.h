@@ -35,6 +35,7 @@ struct dd_engine {
 
     struct dd_list peers; /* of dd_peer */
     size_t peers_len;
+    bool crowded_told;
     uint64_t last_peer, last_call, last_session, last_worker;
 
     struct dd_map calls;       /* id -> dd_pending */
@@ -83,6 +84,10 @@ void dd_engine_record(struct dd_engine *engine, struct dd_resident *resident,
 /* Finds what a caller calls an execution: ARN, id, name, or "-". */
 int dd_engine_resolve(struct dd_engine *engine, struct dd_span text, struct dd_uuid *out_id,
                       struct dd_error *error) DD_MUST_CHECK;
+
+/* The ARN of the execution that `head` is of. */
+void dd_arn_format(const struct dd_engine *engine, const struct dd_head *head,
+                   char out_arn[DD_ARN_MAX + 1]);
 
 /* The execution id at the end of an ARN; false when it has none. */
 bool dd_arn_execution_id(struct dd_span arn, struct dd_uuid *out_id);
@@ -149,6 +154,7 @@ struct dd_pending {
     struct dd_list timed;
     uint64_t message;     /* the RPC's id */
     int method;           /* row of the method table */
+    struct dd_text *arn;  /* of the execution it concerns, for the log; NULL: none known */
     struct dd_buf result; /* the encoded result, when it has to wait for the gate */
     /* execution.wait and execution.logs: asked again when the execution changes */
     struct dd_uuid execution;

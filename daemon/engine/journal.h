@@ -107,6 +107,11 @@ int dd_journal_facts(struct dd_journal *journal, struct dd_uuid id,
                      bool (*visit)(void *user, const struct dd_fact *fact), void *user,
                      struct dd_error *error) DD_MUST_CHECK;
 
+/* What is still known of an execution that may be damaged: function and name, for
+ * people. Given as with dd_journal_head(); false when the head is damaged too. */
+bool dd_journal_identity(struct dd_journal *journal, struct dd_uuid id,
+                         struct dd_head *out_head);
+
 /* The latest head of `id`; text members are given (unref both). DD_NOT_FOUND. */
 int dd_journal_head(struct dd_journal *journal, struct dd_uuid id, struct dd_head *out_head,
                     struct dd_error *error) DD_MUST_CHECK;

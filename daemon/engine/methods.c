@@ -360,8 +360,10 @@ static int session_call(struct dd_pending *pending, struct dd_params *params,
     struct dd_call call;
     int rc = own_session(pending->peer, params, &attached, error);
 
-    if (rc == 0)
-        rc = dd_wire_read_call(kind, params, &call, error);
+    if (rc)
+        return rc;
+    pending->arn = dd_text_ref(attached->arn);
+    rc = dd_wire_read_call(kind, params, &call, error);
     if (rc)
         return rc;
     dd_session_method_call(pending, attached, &call);
@@ -536,6 +538,9 @@ static int execution_start(struct dd_pending *pending, struct dd_params *params,
     rc = dd_engine_start(engine, &start, &resident, error);
     if (rc == 0)
         answer_started(pending, resident, false);
+    /* All else that the service judges was judged above. */
+    if (rc == DD_VALIDATION)
+        params->bad = "name";
     return rc;
 }
 
@@ -893,13 +898,9 @@ struct list {
 static void pack_arn(msgpack_packer *packer, const struct dd_engine *engine,
                      const struct dd_head *head)
 {
-    char id[DD_UUID_TEXT_LEN + 1], arn[DD_ARN_MAX + 1];
+    char arn[DD_ARN_MAX + 1];
 
-    dd_uuid_format(head->id, id);
-    snprintf(arn, sizeof arn,
-             "arn:aws:lambda:%s:%s:function:%s:$LATEST/durable-execution/%s/%s",
-             engine->service.region, engine->service.account, head->function->data,
-             head->name->data, id);
+    dd_arn_format(engine, head, arn);
     pack_cstr(packer, "arn", arn);
 }
 

@@ -197,6 +197,19 @@ static void write_ended(struct dd_buf *out, const struct dd_answer *answer)
     dd_buf_deinit(&output);
 }
 
+/* The session engine's refusals begin with the field that they are about: "seconds: must
+ * be at least 1". Gives "" when one does not. */
+static void field_of(const struct dd_error *error, char *out, size_t size)
+{
+    size_t len = strspn(error->text, "abcdefghijklmnopqrstuvwxyz_");
+
+    out[0] = '\0';
+    if (error->text[len] == ':' && len < size) {
+        memcpy(out, error->text, len);
+        out[len] = '\0';
+    }
+}
+
 static void on_answer(void *user, const struct dd_answer *answer)
 {
     struct dd_attached *attached = user;
@@ -205,8 +218,11 @@ static void on_answer(void *user, const struct dd_answer *answer)
     if (!pending)
         return;
     if (answer->kind == DD_ANSWER_ERROR) {
+        char field[32];
+
         log_determinism(attached, answer);
-        dd_pending_refuse(pending, answer->error, NULL);
+        field_of(answer->error, field, sizeof field);
+        dd_pending_refuse(pending, answer->error, field[0] ? field : NULL);
         return;
     }
     if (answer->kind == DD_ANSWER_ENDED)

@@ -14,7 +14,7 @@
 struct violations {
     unsigned count;
     size_t len;
-    char text[256];
+    char text[448];
 };
 
 struct pattern {
