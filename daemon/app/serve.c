@@ -290,7 +290,7 @@ static void open_engine(struct daemon *daemon, const struct dd_options *options)
         .data = options->data,
         .pid = getpid(),
         .default_execution_timeout_s = options->execution_timeout,
-        .default_retention_s = options->retention_days * 86400,
+        .default_retention_s = options->retention,
         .memory_budget = DD_MEMORY_BUDGET,
     };
 

@@ -85,7 +85,7 @@ static bool valid_name(struct dd_span name, size_t len_max)
 static int read_function(struct dd_engine *engine, struct dd_params *params,
                          struct dd_function *out, struct dd_error *error)
 {
-    int64_t retention_days = engine->config.default_retention_s / 86400;
+    int64_t retention_days = 0;
     struct dd_span name;
     int rc = dd_params_text(params, "name", DD_REQUIRED, &name, error);
 
@@ -104,7 +104,8 @@ static int read_function(struct dd_engine *engine, struct dd_params *params,
     if (rc == 0)
         rc = dd_params_int(params, "retention_days", DD_OPTIONAL, 1, DD_RETENTION_DAYS_MAX,
                            &retention_days, error);
-    out->retention_s = retention_days * 86400;
+    out->retention_s =
+        retention_days ? retention_days * 86400 : engine->config.default_retention_s;
     if (rc == 0)
         out->name = dd_text_new(name);
     return rc;

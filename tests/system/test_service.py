@@ -145,7 +145,7 @@ def test_bad_options_are_named(world: World) -> None:
     for options, named in (
         (["--nonsense"], "--nonsense"),
         (["--map-size", "much"], "--map-size"),
-        (["--retention-days", "0"], "--retention-days"),
+        (["--retention", "0"], "--retention"),
     ):
         text = refused_start(world, *options)
         assert named in text
