@@ -1,11 +1,11 @@
 /* See soak.h.
  *
- * Each execution has a step, a wait of a second and a step, and is removed when its
- * retention has passed. At most OPEN_MAX are open at any time, so what the daemon holds
- * is bounded, and what grows with the number of executions is a leak. */
+ * The executions come in waves: each has a step, a wait of a second and a step, is removed
+ * when its retention has passed, and the next wave starts when the last of them has gone.
+ * So every wave asks the same of the daemon however fast the machine is, and what a wave
+ * leaves behind is a leak. */
 #include "soak.h"
 
-#include <semaphore.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -13,17 +13,15 @@
 #include "harness.h"
 #include "stats.h"
 
-#define OPEN_MAX 1024
-#define RETENTION "2" /* seconds */
-#define PARTS 20
-#define SETTLED 5 /* parts after which nothing should grow any more */
+#define WAVE 2000
+#define RETENTION "1" /* seconds */
+#define SETTLED 5     /* waves after which nothing should grow any more */
+#define PRINTED 5     /* waves from one line to the next */
 
 struct sample {
     double memory_mib;
     double file_mib;
 };
-
-static sem_t open_places;
 
 static int come_and_go(struct durabled_context *context, struct durabled_result *result,
                        void *user)
@@ -35,10 +33,7 @@ static int come_and_go(struct durabled_context *context, struct durabled_result 
         rc = durabled_wait(context, "pause", 1);
     if (rc == DURABLED_OK)
         rc = run_steps(context, 1, NULL);
-    if (rc != DURABLED_OK)
-        return rc;
-    sem_post(&open_places);
-    return durabled_return(result, "null");
+    return rc == DURABLED_OK ? durabled_return(result, "null") : rc;
 }
 
 static void start_executions(struct harness *harness, long count)
@@ -47,8 +42,6 @@ static void start_executions(struct harness *harness, long count)
     struct durabled_error error;
 
     for (long i = 0; i < count; i++) {
-        while (sem_wait(&open_places) != 0)
-            ;
         must(durabled_client_start(harness->connection, "soak", NULL, &started, &error),
              &error);
         durabled_reply_free(started.reply);
@@ -67,11 +60,10 @@ static struct sample take_sample(const struct harness *harness)
                            (double)stat_of.st_size / (1 << 20)};
 }
 
-/* Seconds until the daemon knows no execution any more. */
-static double wait_gone(struct harness *harness)
+/* Returns when the daemon knows no execution any more. */
+static void wait_gone(struct harness *harness)
 {
     static const struct durabled_list_filter any = {.items_max = 1};
-    double begin = now_us();
     struct durabled_list list;
     struct durabled_error error;
     size_t len;
@@ -82,7 +74,6 @@ static double wait_gone(struct harness *harness)
         len = list.len;
         durabled_reply_free(list.reply);
     } while (len > 0);
-    return (now_us() - begin) / 1e6;
 }
 
 static double greater(double a, double b)
@@ -92,37 +83,37 @@ static double greater(double a, double b)
 
 static void print_growth(const char *name, double settled, double last, double max)
 {
-    printf("%-10s settled %.1f MiB, last %.1f, max %.1f: last %.2f of settled, max %.2f\n",
+    printf("%-10s settled %.2f MiB, last %.2f, max %.2f: last %.2f of settled, max %.2f\n",
            name, settled, last, max, last / settled, max / settled);
 }
 
 void soak(const char *program, long count)
 {
     static const struct durabled_function function = {.name = "soak", .body = come_and_go};
+    long waves = (count + WAVE - 1) / WAVE;
     struct sample sample, settled = {0}, max = {0};
     struct harness harness;
     double begin = now_us();
 
-    sem_init(&open_places, 0, OPEN_MAX);
     harness_open(&harness, program);
     (void)harness_start(&harness, RETENTION);
     harness_serve(&harness, &function, 1);
     printf("executions  seconds  RssAnon MiB  file MiB\n");
-    for (long part = 1; part <= PARTS; part++) {
-        start_executions(&harness, count * part / PARTS - count * (part - 1) / PARTS);
+    for (long wave = 1; wave <= waves; wave++) {
+        start_executions(&harness, WAVE);
+        wait_gone(&harness);
         sample = take_sample(&harness);
-        printf("%10ld %8.1f %12.1f %9.1f\n", count * part / PARTS, (now_us() - begin) / 1e6,
-               sample.memory_mib, sample.file_mib);
-        fflush(stdout);
-        if (part == SETTLED)
+        if (wave <= SETTLED)
             settled = sample;
         max.memory_mib = greater(max.memory_mib, sample.memory_mib);
         max.file_mib = greater(max.file_mib, sample.file_mib);
+        if (wave == 1 || wave == waves || wave % PRINTED == 0)
+            printf("%10ld %8.1f %12.2f %9.2f\n", wave * WAVE, (now_us() - begin) / 1e6,
+                   sample.memory_mib, sample.file_mib);
+        fflush(stdout);
     }
     print_growth("memory", settled.memory_mib, sample.memory_mib, max.memory_mib);
     print_growth("file", settled.file_mib, sample.file_mib, max.file_mib);
-    printf("all executions gone %.1f s after the last start, memory %.1f MiB\n",
-           wait_gone(&harness), take_sample(&harness).memory_mib);
     harness_serve_end(&harness);
     harness_stop(&harness);
     harness_close(&harness);

@@ -128,6 +128,13 @@ static struct call **calls_slot(struct durabled *connection, uint32_t id)
     return slot;
 }
 
+/* With the lock: wakes the caller, which need not take the lock to see why. */
+static void call_wake(struct call *call)
+{
+    call->waiting = false;
+    sem_post(&call->ready);
+}
+
 /* With the lock: takes the call out of the table and wakes its caller. */
 static void call_finish(struct durabled *connection, struct call *call, enum call_state state)
 {
@@ -137,7 +144,7 @@ static void call_finish(struct durabled *connection, struct call *call, enum cal
         *slot = call->next;
     call->state = state;
     if (call->waiting)
-        pthread_cond_signal(&call->ready);
+        call_wake(call);
 }
 
 static void lose(struct durabled *connection, const char *why)
@@ -285,17 +292,19 @@ static void lead(struct durabled *connection, int patience_ms)
         connection_lost(connection, why);
 }
 
-/* With the lock: somebody who waits reads on. */
+/* With the lock: the leader leaves; somebody who waits reads on. */
 static void name_leader(struct durabled *connection)
 {
     for (size_t i = 0; i < CALL_BUCKETS; i++) {
         for (struct call *call = connection->calls[i]; call; call = call->next) {
             if (call->waiting) {
-                pthread_cond_signal(&call->ready);
+                call->leads = true;
+                call_wake(call);
                 return;
             }
         }
     }
+    connection->reading = false;
 }
 
 /* --- writing ----------------------------------------------------------------------------- */
@@ -321,10 +330,8 @@ static bool wait_writable(struct durabled *connection)
             connection_lost(connection, why);
     }
     pthread_mutex_lock(&connection->lock);
-    if (leader) {
-        connection->reading = false;
+    if (leader)
         name_leader(connection);
-    }
     lost = connection->lost;
     pthread_mutex_unlock(&connection->lock);
     return !lost;
@@ -416,7 +423,7 @@ int call_send(struct durabled *connection, struct call *call, const void *tag,
         params_free(params);
         return rc;
     }
-    pthread_cond_init(&call->ready, NULL);
+    sem_init(&call->ready, 0, 0);
     pthread_mutex_lock(&connection->lock);
     lost = connection->lost;
     call->id = ++connection->last_id;
@@ -438,35 +445,43 @@ int call_send(struct durabled *connection, struct call *call, const void *tag,
             call_finish(connection, call, CALL_LOST);
         pthread_mutex_unlock(&connection->lock);
         durabled_reply_free(call->reply);
-        pthread_cond_destroy(&call->ready);
+        sem_destroy(&call->ready);
     }
     return rc;
+}
+
+/* Reads for all until the call has its answer. */
+static void lead_for(struct durabled *connection, const struct call *call)
+{
+    pthread_mutex_lock(&connection->lock);
+    while (call->state == CALL_OPEN) {
+        int patience_ms = connection->peer.level == 0 ? HELLO_PATIENCE_MS : -1;
+
+        pthread_mutex_unlock(&connection->lock);
+        lead(connection, patience_ms);
+        pthread_mutex_lock(&connection->lock);
+    }
+    name_leader(connection);
+    pthread_mutex_unlock(&connection->lock);
 }
 
 /* Waits, and leads when nobody does. */
 static void await_answer(struct durabled *connection, struct call *call)
 {
-    pthread_mutex_lock(&connection->lock);
-    while (call->state == CALL_OPEN) {
-        if (connection->reading) {
-            call->waiting = true;
-            pthread_cond_wait(&call->ready, &connection->lock);
-            call->waiting = false;
-            continue;
-        }
-        connection->reading = true;
-        while (call->state == CALL_OPEN) {
-            int patience_ms = connection->peer.level == 0 ? HELLO_PATIENCE_MS : -1;
+    bool waits;
 
-            pthread_mutex_unlock(&connection->lock);
-            lead(connection, patience_ms);
-            pthread_mutex_lock(&connection->lock);
-        }
-        connection->reading = false;
+    pthread_mutex_lock(&connection->lock);
+    if (call->state == CALL_OPEN) {
+        call->waiting = connection->reading;
+        call->leads = !connection->reading;
+        connection->reading = true;
     }
-    if (!connection->reading)
-        name_leader(connection);
+    waits = call->waiting;
     pthread_mutex_unlock(&connection->lock);
+    while (waits && sem_wait(&call->ready) != 0)
+        ;
+    if (call->leads)
+        lead_for(connection, call);
 }
 
 /* What the daemon refused a call with. */
@@ -497,7 +512,7 @@ int call_wait(struct durabled *connection, struct call *call, struct durabled_re
     int rc = DURABLED_OK;
 
     await_answer(connection, call);
-    pthread_cond_destroy(&call->ready);
+    sem_destroy(&call->ready);
     reply = call->reply;
     call->reply = NULL;
     if (call->state == CALL_UNWOUND)

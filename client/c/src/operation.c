@@ -439,8 +439,8 @@ int durabled_start(struct durabled_context *context, const struct durabled_start
 
 /* --- settling ---------------------------------------------------------------------------- */
 
-/* A call about one operation; its answer, after that of a start sent ahead: why the
- * start failed explains why this did. */
+/* A call about one operation, and its answer. That of a start sent ahead has come by
+ * then, so the thread is woken once; why the start failed explains why this did. */
 static int operation_call(struct durabled_operation *operation, const char *method,
                           struct params *params, struct durabled_answer *answer)
 {
@@ -451,8 +451,8 @@ static int operation_call(struct durabled_operation *operation, const char *meth
 
     if (rc != DURABLED_OK)
         return rc;
-    started = settle_start(operation, answer);
     rc = session_wait(session, &call, &reply);
+    started = settle_start(operation, answer);
     if (started != DURABLED_OK) {
         if (rc == DURABLED_OK)
             durabled_reply_free(reply);
