@@ -359,6 +359,8 @@ static int session_call(struct dd_pending *pending, struct dd_params *params,
     struct dd_call call;
     int rc = own_session(pending->peer, params, &attached, error);
 
+    if (rc == 0 && kind == DD_CALL_START)
+        rc = dd_params_bool(params, "ahead", &pending->ahead, error);
     if (rc == 0)
         rc = dd_wire_read_call(kind, params, &call, error);
     if (rc)

@@ -128,23 +128,22 @@ static struct call **calls_slot(struct durabled *connection, uint32_t id)
     return slot;
 }
 
-/* With the lock: wakes the caller, which need not take the lock to see why. */
-static void call_wake(struct call *call)
-{
-    call->waiting = false;
-    sem_post(&call->ready);
-}
-
-/* With the lock: takes the call out of the table and wakes its caller. */
-static void call_finish(struct durabled *connection, struct call *call, enum call_state state)
+/* With the lock: takes the call out of the table. True when its caller sleeps: then it
+ * is to be woken, best without the lock, which it may want next. */
+static bool call_finish(struct durabled *connection, struct call *call, enum call_state state)
 {
     struct call **slot = calls_slot(connection, call->id);
 
     if (*slot == call)
         *slot = call->next;
     call->state = state;
-    if (call->waiting)
-        call_wake(call);
+    return call->waiting;
+}
+
+/* A caller that sleeps has no other way to go on, so the call is there until now. */
+static void call_wake(struct call *call)
+{
+    sem_post(&call->ready);
 }
 
 static void lose(struct durabled *connection, const char *why)
@@ -157,8 +156,12 @@ static void lose(struct durabled *connection, const char *why)
     /* Wakes a leader that sleeps in poll() and ends what others still send. */
     (void)shutdown(connection->fd, SHUT_RDWR);
     for (size_t i = 0; i < CALL_BUCKETS; i++)
-        while (connection->calls[i])
-            call_finish(connection, connection->calls[i], CALL_LOST);
+        while (connection->calls[i]) {
+            struct call *call = connection->calls[i];
+
+            if (call_finish(connection, call, CALL_LOST))
+                call_wake(call);
+        }
 }
 
 void connection_lost(struct durabled *connection, const char *why)
@@ -178,8 +181,8 @@ void calls_unwind(struct durabled *connection, const void *tag)
 
         for (; call; call = next) {
             next = call->next;
-            if (call->tag == tag)
-                call_finish(connection, call, CALL_UNWOUND);
+            if (call->tag == tag && call_finish(connection, call, CALL_UNWOUND))
+                call_wake(call);
         }
     }
     pthread_mutex_unlock(&connection->lock);
@@ -197,6 +200,7 @@ static bool take_message(struct durabled *connection, const uint8_t *data, size_
     struct durabled_reply *reply;
     struct call *call;
     uint32_t id = 0;
+    bool waits = false;
 
     if (!frame)
         return false;
@@ -208,10 +212,12 @@ static bool take_message(struct durabled *connection, const uint8_t *data, size_
     call = *calls_slot(connection, id);
     if (call) {
         call->reply = reply;
-        call_finish(connection, call, CALL_ANSWERED);
+        waits = call_finish(connection, call, CALL_ANSWERED);
     }
     pthread_mutex_unlock(&connection->lock);
-    if (!call)
+    if (waits)
+        call_wake(call);
+    else if (!call)
         durabled_reply_free(reply);
     return true;
 }
@@ -298,6 +304,7 @@ static void name_leader(struct durabled *connection)
     for (size_t i = 0; i < CALL_BUCKETS; i++) {
         for (struct call *call = connection->calls[i]; call; call = call->next) {
             if (call->waiting) {
+                call->waiting = false;
                 call->leads = true;
                 call_wake(call);
                 return;
@@ -442,7 +449,7 @@ int call_send(struct durabled *connection, struct call *call, const void *tag,
     if (rc != DURABLED_OK) {
         pthread_mutex_lock(&connection->lock);
         if (call->state == CALL_OPEN)
-            call_finish(connection, call, CALL_LOST);
+            (void)call_finish(connection, call, CALL_LOST);
         pthread_mutex_unlock(&connection->lock);
         durabled_reply_free(call->reply);
         sem_destroy(&call->ready);
