@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import socket
 import stat
 import subprocess
@@ -220,6 +221,12 @@ class Raw:
             assert data, "the daemon closed the connection"
             self.unpacker.feed(data)
 
+    def answered(self) -> list[int]:
+        """The numbers of the calls whose answers are there already."""
+        if select.select([self.socket], [], [], 0)[0]:
+            self.unpacker.feed(self.socket.recv(65536))
+        return [message[1] for message in self.unpacker]
+
     def closed(self) -> bool:
         try:
             while self.socket.recv(65536):
@@ -295,3 +302,40 @@ def test_payload_text_is_kept_as_it_is(world: World) -> None:
     error, described = peer.call("execution.describe", {"execution": "odd", "data": True}, 3)
     assert error is None and described["execution"]["InputPayload"] == text
     assert json.loads(json.dumps(result))["name"] == "odd"
+
+
+def test_answer_that_nobody_waits_for_leaves_with_the_next(world: World) -> None:
+    world.start_daemon()
+    worker, other = Raw(world), Raw(world)
+    for peer in (worker, other):
+        peer.call("hello", {"level": 1, "client": "test"})
+    worker.call(
+        "worker.register", {"functions": [{"name": "f"}], "concurrency": 1, "instance": "i"}
+    )
+    other.call("execution.start", {"function": "f"})
+    _, given = worker.call("worker.next", {})
+    _, begun = worker.call(
+        "session.begin", {"event": given["invocation"]["event"], "profile": "c"}
+    )
+
+    def start(number: int, ahead: bool) -> bytes:
+        params = {
+            "session": begun["session"],
+            "operation": number,
+            "context": 0,
+            "position": number,
+            "type": "STEP",
+            "ahead": ahead,
+        }
+        return msgpack.packb([0, number, "session.start", [params]])
+
+    # What the other peer is answered was read after what this one sent.
+    worker.send(start(1, ahead=False))
+    other.call("daemon.status", {})
+    assert worker.answered() == [1]
+    worker.send(start(2, ahead=True))
+    other.call("daemon.status", {})
+    assert worker.answered() == []
+    worker.send(start(3, ahead=False))
+    other.call("daemon.status", {})
+    assert worker.answered() == [2, 3]
