@@ -108,7 +108,7 @@ static void check_space(struct exam *exam, const struct durabled_status *status)
     put_line(exam, "store", text,
              percent < STORE_PERCENT_MAX
                  ? NULL
-                 : "restart the daemon with a larger --map-size, or lower --retention-days");
+                 : "restart the daemon with a larger --map-size, or lower --retention");
     format_bytes(used, sizeof used, status->disk_free_bytes);
     (void)snprintf(text, sizeof text, "%s free", used);
     put_line(exam, "disk", text,

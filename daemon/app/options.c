@@ -230,9 +230,9 @@ static int validate(const struct dd_options *options, struct dd_error *error)
     if (options->execution_timeout < 1 || options->execution_timeout > DD_SECONDS_MAX)
         return dd_fail(error, DD_USAGE, "--execution-timeout: between 1 and %d",
                        DD_SECONDS_MAX);
-    if (options->retention_days < 1 || options->retention_days > DD_RETENTION_DAYS_MAX)
-        return dd_fail(error, DD_USAGE, "--retention-days: between 1 and %d",
-                       DD_RETENTION_DAYS_MAX);
+    if (options->retention < 1 || options->retention > DD_RETENTION_DAYS_MAX * 86400)
+        return dd_fail(error, DD_USAGE, "--retention: between 1 and %d",
+                       DD_RETENTION_DAYS_MAX * 86400);
     if (options->stop_timeout > DD_SECONDS_MAX)
         return dd_fail(error, DD_USAGE, "--stop-timeout: at most %d", DD_SECONDS_MAX);
     if (options->invocation_retries > UINT32_MAX)

@@ -304,7 +304,7 @@ static void open_engine(struct daemon *daemon, const struct dd_options *options)
         .pid = getpid(),
         .connections_max = connections_max(),
         .default_execution_timeout_s = options->execution_timeout,
-        .default_retention_s = options->retention_days * 86400,
+        .default_retention_s = options->retention,
         .memory_budget = DD_MEMORY_BUDGET,
     };
 

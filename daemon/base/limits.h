@@ -72,6 +72,8 @@
 #define DD_CONNECTION_CALLS_MAX 65536
 /* Bytes queued towards one peer before its reads are paused; two largest frames. */
 #define DD_CONNECTION_BACKLOG_MAX (2u * DD_FRAME_MAX)
+/* Bytes of answers kept for a connection that goes on without them; a page. */
+#define DD_CONNECTION_KEPT_MAX 4096
 #define DD_CONNECTIONS_MAX 4096
 
 /* Handles of operations and contexts that one session has open; chosen. */

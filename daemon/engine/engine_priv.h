@@ -133,7 +133,8 @@ struct dd_peer {
     struct dd_stream stream;
     struct dd_frame scanner;
     struct dd_buf in;  /* the message being received */
-    struct dd_buf out; /* answers of this turn */
+    struct dd_buf out; /* answers of this turn, and those kept */
+    size_t kept;       /* bytes of `out` that nobody waits for; see dd_peers_flush() */
     int64_t level;     /* 0 before hello */
     bool paused;
     struct dd_worker *worker;
@@ -155,6 +156,7 @@ struct dd_pending {
     uint64_t message;     /* the RPC's id */
     int method;           /* row of the method table */
     struct dd_text *arn;  /* of the execution it concerns, for the log; NULL: none known */
+    bool ahead;           /* its caller goes on without the answer */
     struct dd_buf result; /* the encoded result, when it has to wait for the gate */
     /* execution.wait and execution.logs: asked again when the execution changes */
     struct dd_uuid execution;

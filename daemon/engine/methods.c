@@ -80,7 +80,7 @@ static bool valid_name(struct dd_span name, size_t len_max)
 static int read_function(struct dd_engine *engine, struct dd_params *params,
                          struct dd_function *out, struct dd_error *error)
 {
-    int64_t retention_days = engine->config.default_retention_s / 86400;
+    int64_t retention_days = 0;
     bool durable = true;
     struct dd_span name;
     int rc = dd_params_text(params, "name", DD_REQUIRED, &name, error);
@@ -100,7 +100,8 @@ static int read_function(struct dd_engine *engine, struct dd_params *params,
     if (rc == 0)
         rc = dd_params_int(params, "retention_days", DD_OPTIONAL, 1, DD_RETENTION_DAYS_MAX,
                            &retention_days, error);
-    out->retention_s = retention_days * 86400;
+    out->retention_s =
+        retention_days ? retention_days * 86400 : engine->config.default_retention_s;
     if (rc == 0)
         rc = dd_params_bool(params, "durable", &durable, error);
     out->plain = !durable;
@@ -363,7 +364,10 @@ static int session_call(struct dd_pending *pending, struct dd_params *params,
     if (rc)
         return rc;
     pending->arn = dd_text_ref(attached->arn);
-    rc = dd_wire_read_call(kind, params, &call, error);
+    if (kind == DD_CALL_START)
+        rc = dd_params_bool(params, "ahead", &pending->ahead, error);
+    if (rc == 0)
+        rc = dd_wire_read_call(kind, params, &call, error);
     if (rc)
         return rc;
     dd_session_method_call(pending, attached, &call);

@@ -1,6 +1,7 @@
 /* Connections: bytes to messages, messages to calls, answers back.
  *
- * Answers of one turn are gathered and leave in one write. A peer that does not
+ * Answers of one turn are gathered and leave in one write, with earlier ones that
+ * nobody waits for. A peer that does not
  * read what it is sent is not read from either; that is the whole of
  * backpressure. */
 #include "engine/engine_priv.h"
@@ -136,6 +137,9 @@ struct dd_pending *dd_engine_pending(struct dd_engine *engine, uint64_t id)
 
 void dd_pending_answer(struct dd_pending *pending)
 {
+    struct dd_buf *out = &pending->peer->out;
+    size_t before;
+
     if (pending->result.failed) {
         struct dd_error error;
 
@@ -143,7 +147,10 @@ void dd_pending_answer(struct dd_pending *pending)
         dd_pending_refuse(pending, &error, NULL);
         return;
     }
-    dd_rpc_write_result(&pending->peer->out, pending->message, dd_buf_span(&pending->result));
+    before = out->len;
+    dd_rpc_write_result(out, pending->message, dd_buf_span(&pending->result));
+    if (pending->ahead)
+        pending->peer->kept += out->len - before;
     pending_free(pending);
 }
 
@@ -262,8 +269,10 @@ void dd_peers_flush(struct dd_engine *engine)
         size_t len;
         char *bytes;
 
-        if (peer->out.len == 0)
+        /* What nobody waits for would cost a write here and a wake-up there. */
+        if (peer->out.len == peer->kept && peer->kept < DD_CONNECTION_KEPT_MAX)
             continue;
+        peer->kept = 0;
         bytes = dd_buf_take(&peer->out, &len);
         peer->stream.send(peer->stream.user, bytes, len);
     }

@@ -216,6 +216,7 @@ void store_writer_submit(struct store_lmdb *s)
     uv_mutex_lock(&s->mutex);
     dd_assert(s->state == COMMIT_NONE);
     s->state = COMMIT_READY;
-    uv_cond_signal(&s->cond);
     uv_mutex_unlock(&s->mutex);
+    /* Without the mutex, which the woken thread takes first. */
+    uv_cond_signal(&s->cond);
 }

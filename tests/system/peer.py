@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import select
 import socket
 from typing import Any
 
@@ -46,6 +47,12 @@ class Peer:
 
     def call(self, method: str, params: object) -> tuple[Any, Any]:
         return self.answer(self.post(method, params))
+
+    def answered(self) -> list[int]:
+        """The numbers of the calls whose answers are there already."""
+        if select.select([self.socket], [], [], 0)[0]:
+            self._unpacker.feed(self.socket.recv(65536))
+        return [message[1] for message in self._unpacker]
 
     def hello(self) -> Peer:
         assert self.call("hello", {"level": 1, "client": "test"})[0] is None

@@ -553,7 +553,7 @@ def test_no_daemon(world: World, who: str) -> None:
     [
         (["--nonsense"], "--nonsense"),
         (["--map-size", "much"], "--map-size: 'much' is no size"),
-        (["--retention-days", "0"], "--retention-days: between 1 and 90"),
+        (["--retention", "0"], "--retention: between 1 and 7776000"),
         (["--execution-timeout", "-1"], "--execution-timeout: '-1' is no whole number"),
         (["--log-level", "loud"], "--log-level: 'loud' is none of"),
         (["--account", "12"], "--account: '12' is not twelve digits"),

@@ -165,3 +165,32 @@ def test_payload_text_is_kept_as_it_is(world: World) -> None:
     error, described = peer.call("execution.describe", {"execution": "odd", "data": True})
     assert error is None and described["execution"]["InputPayload"] == text
     assert json.loads(json.dumps(result))["name"] == "odd"
+
+
+def test_answer_that_nobody_waits_for_leaves_with_the_next(world: World) -> None:
+    world.start_daemon()
+    worker, other = Peer(world).hello(), Peer(world).hello()
+    worker.call(
+        "worker.register", {"functions": [{"name": "f"}], "concurrency": 1, "instance": "i"}
+    )
+    other.call("execution.start", {"function": "f"})
+    _, given = worker.call("worker.next", {})
+    _, begun = worker.call(
+        "session.begin", {"event": given["invocation"]["event"], "profile": "c"}
+    )
+
+    def start(position: int, *, ahead: bool) -> int:
+        """Sent; what the other peer is answered was read after it."""
+        place = {"session": begun["session"], "context": 0, "position": position}
+        number = worker.post(
+            "session.start", {**place, "operation": position, "type": "STEP", "ahead": ahead}
+        )
+        other.call("daemon.status", {})
+        return number
+
+    first = start(1, ahead=False)
+    assert worker.answered() == [first]
+    second = start(2, ahead=True)
+    assert worker.answered() == []
+    third = start(3, ahead=False)
+    assert worker.answered() == [second, third]

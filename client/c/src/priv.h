@@ -3,6 +3,7 @@
 
 #include <msgpack.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdatomic.h>
 
 #include "durabled.h"
@@ -106,9 +107,10 @@ struct call {
     struct call *next; /* of the same bucket */
     uint32_t id;
     enum call_state state;
-    bool waiting; /* somebody sleeps on `ready` */
+    bool waiting; /* its caller sleeps on `ready`, which is posted once */
+    bool leads;   /* ... and was woken to read for all */
     const void *tag;
-    pthread_cond_t ready;
+    sem_t ready;
     struct durabled_reply *reply;
 };
 
