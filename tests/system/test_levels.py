@@ -4,15 +4,14 @@ as it is; and a client of a later level."""
 from __future__ import annotations
 
 import json
-import socket
 import tomllib
 from pathlib import Path
 from typing import Any
 
-import msgpack
 import pytest
+from peer import Peer
 
-from conftest import PATIENCE_S, World
+from conftest import World
 
 PROTOCOL = tomllib.loads((Path(__file__).parents[2] / "proto/protocol.toml").read_text())
 
@@ -24,15 +23,10 @@ class RefusedError(Exception):
 
 
 class Stub:
-    """One connection and one call at a time. `level` is what it says it speaks; `more` goes
-    with the parameters of every call."""
+    """`level` is what it says it speaks; `more` goes with the parameters of every call."""
 
     def __init__(self, world: World, level: int, **more: Any) -> None:
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._socket.settimeout(PATIENCE_S)
-        self._socket.connect(str(world.socket))
-        self._in = msgpack.Unpacker()
-        self._last = 0
+        self._peer = Peer(world)
         self._more = more
         self.peer = self.call("hello", level=level, client="stub")
 
@@ -40,25 +34,13 @@ class Stub:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._socket.close()
+        self._peer.socket.close()
 
     def call(self, method: str, **params: Any) -> dict[str, Any]:
-        self._last += 1
-        request = [0, self._last, method, [{**params, **self._more}]]
-        self._socket.sendall(msgpack.packb(request))
-        kind, number, error, result = self._receive()
-        assert [kind, number] == [1, self._last]
+        error, result = self._peer.call(method, {**params, **self._more})
         if error is not None:
             raise RefusedError(error)
         return dict(result)
-
-    def _receive(self) -> list[Any]:
-        while True:
-            for message in self._in:
-                return list(message)
-            data = self._socket.recv(65536)
-            assert data, "the daemon hung up"
-            self._in.feed(data)
 
 
 def begin(stub: Stub) -> tuple[str, int, list[dict[str, Any]]]:

@@ -131,7 +131,7 @@ static int run_await(struct durabled_context *context, const json_t *op,
     const json_t *places = json_object_get(op, "await");
     struct durabled_operation *operations[STARTED_MAX];
     size_t len = json_array_size(places);
-    char text[STARTED_MAX + 3] = "\"";
+    char digits[STARTED_MAX + 1] = "", text[STARTED_MAX + 3];
     struct durabled_answer answer;
     int rc;
 
@@ -142,8 +142,8 @@ static int run_await(struct durabled_context *context, const json_t *op,
     if (rc != DURABLED_OK)
         return rc;
     for (size_t i = 0; i < len; i++)
-        strcat(text, durabled_operation_state(operations[i]) == DURABLED_OK ? "1" : "0");
-    strcat(text, "\"");
+        digits[i] = durabled_operation_state(operations[i]) == DURABLED_OK ? '1' : '0';
+    snprintf(text, sizeof text, "\"%s\"", digits);
     return durabled_return(result, text);
 }
 
@@ -222,18 +222,16 @@ static void replace(char **text, const char *place, const char *value)
 /* "$id:1-2" is the id of the operation at that path. */
 static void replace_id(char **text, const json_t *row)
 {
-    char place[64] = "\"$id", value[96];
+    char path[64] = "", place[72], value[96];
     json_t *position;
-    size_t i;
+    size_t i, len = 0;
 
     json_array_foreach(json_object_get(row, "path"), i, position)
     {
-        size_t len = strlen(place);
-
-        snprintf(place + len, sizeof place - len, "%c%d", i == 0 ? ':' : '-',
-                 (int)json_integer_value(position));
+        len += (size_t)snprintf(path + len, sizeof path - len, "%s%d", i > 0 ? "-" : "",
+                                (int)json_integer_value(position));
     }
-    strcat(place, "\"");
+    snprintf(place, sizeof place, "\"$id:%s\"", path);
     snprintf(value, sizeof value, "\"%s\"", text_of(row, "id"));
     replace(text, place, value);
 }
