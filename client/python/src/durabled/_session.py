@@ -11,11 +11,14 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
+from durabled._protocol import ErrorCode, Method
 from durabled._wire import CallError, Connection, ConnectionLostError, Reply
 from durabled.exceptions import (
     InvalidStateError,
+    InvocationError,
     NonDeterministicExecutionError,
     SuspendExecution,
+    TerminationReason,
 )
 
 PROFILE = "python"
@@ -80,10 +83,10 @@ class Session:
             self._handles += 1
             return self._handles
 
-    def post(self, method: str, **params: Any) -> Reply:
+    def post(self, method: Method, **params: Any) -> Reply:
         return self.post_all((method, params))[0]
 
-    def post_all(self, *calls: tuple[str, dict[str, Any]]) -> list[Reply]:
+    def post_all(self, *calls: tuple[Method, dict[str, Any]]) -> list[Reply]:
         try:
             return self._connection.post_all(
                 [(method, {"session": self._id, **params}) for method, params in calls]
@@ -98,14 +101,18 @@ class Session:
         except ConnectionLostError as error:
             raise SuspendExecution(str(error)) from error
         except CallError as error:
-            if error.code == "NonDeterministicExecutionError":
+            if error.code == ErrorCode.NON_DETERMINISTIC:
                 raise NonDeterministicExecutionError(error.message, operation_id) from None
+            if error.retryable:  # such as a full disk: the next invocation goes on from here
+                raise InvocationError(
+                    error.message, TerminationReason.CHECKPOINT_FAILED
+                ) from error
             raise InvalidStateError(str(error)) from error
         if result.get("outcome") == "unwind":
             raise SuspendExecution("the execution waits")
         return result
 
-    def call(self, method: str, **params: Any) -> dict[str, Any]:
+    def call(self, method: Method, **params: Any) -> dict[str, Any]:
         return self.result(self.post(method, **params))
 
     def log(self, time_ms: int, level: str, message: str, fields: Mapping[str, object]) -> None:

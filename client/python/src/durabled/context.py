@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from durabled import serdes as serdes_module
+from durabled._protocol import Method
 from durabled._session import TERMINAL, Operation, Session
 from durabled._wire import Reply
 from durabled.config import ChildConfig, Duration, StepConfig, StepSemantics
@@ -405,7 +406,7 @@ class _Step:
             )
         return max(1, decision.delay_seconds)
 
-    def _close(self, method: str, **params: Any) -> dict[str, Any]:
+    def _close(self, method: Method, **params: Any) -> dict[str, Any]:
         reply = self._session.post(method, operation=self._handle, **params)
         if self._started:
             started, self._started = self._started, None
@@ -493,7 +494,7 @@ class _Child:
             self._close("session.succeed", summary=summary, replay_children=True)
         return returned
 
-    def _close(self, method: str, **params: Any) -> dict[str, Any]:
+    def _close(self, method: Method, **params: Any) -> dict[str, Any]:
         reply = self._session.post(method, operation=self._handle, **params)
         if self._started:
             self._session.result(self._started, self._place.id)
