@@ -44,7 +44,8 @@ struct daemon {
     struct dd_journal *journal;
     struct dd_engine *engine;
     struct dd_server *server;
-    struct dd_http_server *http; /* NULL: off */
+    struct dd_http_server *http;          /* NULL: off */
+    size_t connections, http_connections; /* at most */
     struct dd_wall_timer *timer;
     uv_prepare_t prepare;
     uv_signal_t signals[2];
@@ -317,13 +318,17 @@ static int open_journal(struct daemon *daemon, const struct dd_options *options,
     return dd_journal_open(&journal, random, &daemon->journal, error);
 }
 
-/* Above it a connection is refused and told; without a free descriptor it could
- * only be dropped. */
-static size_t connections_max(void)
+/* How many connections the socket and HTTP may have, as far as there are descriptors.
+ * Above it a connection is refused and told; without a free descriptor it could only be
+ * dropped. */
+static void share_files(struct daemon *daemon, const struct dd_options *options)
 {
-    size_t files = dd_open_files(DD_CONNECTIONS_MAX + FILES_SPARE);
+    size_t http = *options->http ? DD_HTTP_CONNECTIONS_MAX : 0;
+    size_t files = dd_open_files(DD_CONNECTIONS_MAX + http + FILES_SPARE);
 
-    return files > 2 * (size_t)FILES_SPARE ? files - FILES_SPARE : files / 2;
+    files = files > 2 * (size_t)FILES_SPARE ? files - FILES_SPARE : files / 2;
+    daemon->http_connections = http < files / 4 ? http : files / 4;
+    daemon->connections = files - daemon->http_connections;
 }
 
 static void open_engine(struct daemon *daemon, const struct dd_options *options)
@@ -337,7 +342,7 @@ static void open_engine(struct daemon *daemon, const struct dd_options *options)
         .data = options->data,
         .http_hosts = options->http_hosts,
         .pid = getpid(),
-        .connections_max = connections_max(),
+        .connections_max = daemon->connections,
         .default_execution_timeout_s = options->execution_timeout,
         .default_retention_s = options->retention,
         .memory_budget = DD_MEMORY_BUDGET,
@@ -370,6 +375,7 @@ static int open_http(struct daemon *daemon, const struct dd_options *options,
         .loop = &daemon->loop,
         .address = options->http,
         .remote = *options->http_hosts,
+        .connections_max = daemon->http_connections,
         .events = {daemon, on_requested, on_cancelled},
     };
 
@@ -383,6 +389,7 @@ static int start(struct daemon *daemon, const struct dd_options *options,
 
     if (rc)
         return rc;
+    share_files(daemon, options);
     open_engine(daemon, options);
     rc = open_server(daemon, options, error);
     return rc ? rc : open_http(daemon, options, error);

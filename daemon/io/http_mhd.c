@@ -485,7 +485,7 @@ static int start_daemon(struct dd_http_server *server, int fd, struct dd_error *
         MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL, MHD_OPTION_NOTIFY_CONNECTION,
         on_connection, server, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
         (size_t)DD_HTTP_CONNECTION_BYTES, MHD_OPTION_CONNECTION_LIMIT,
-        (unsigned)DD_HTTP_CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT,
+        (unsigned)server->config.connections_max, MHD_OPTION_CONNECTION_TIMEOUT,
         (unsigned)DD_HTTP_IDLE_S, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
     if (server->daemon)
         return 0;

@@ -63,8 +63,10 @@ static void on_cancelled(void *user, void *exchange)
 static int setup(void **state)
 {
     struct fixture *f = dd_alloc(sizeof *f);
-    struct dd_http_config config = {
-        .loop = &f->loop, .address = "127.0.0.1:0", .events = {f, on_requested, on_cancelled}};
+    struct dd_http_config config = {.loop = &f->loop,
+                                    .address = "127.0.0.1:0",
+                                    .connections_max = 100,
+                                    .events = {f, on_requested, on_cancelled}};
     struct dd_error error;
 
     dd_buf_init(&f->target, DD_HTTP_CONNECTION_BYTES);

@@ -16,7 +16,12 @@ import msgpack
 
 CORPUS = Path(__file__).parent / "corpus"
 
-ERROR = {"ErrorType": "E", "ErrorMessage": "m", "ErrorData": "d", "StackTrace": ["a", "b"]}
+ERROR = {
+    "ErrorType": "E",
+    "ErrorMessage": "m",
+    "ErrorData": "d",
+    "StackTrace": ["a", "b"],
+}
 RETRY = {
     "max_attempts": 3,
     "backoff": "exponential",
@@ -51,10 +56,18 @@ FRAMES = {
     "hello": pack(call(1, "hello", level=1, client="fuzz")),
     "two-messages": pack(call(1, "hello", level=1, client="x"), call(2, "worker.next")),
     "notification": pack(
-        [2, "session.log", [{"session": 1, "time_ms": 1, "level": "INFO", "message": "m"}]]
+        [
+            2,
+            "session.log",
+            [{"session": 1, "time_ms": 1, "level": "INFO", "message": "m"}],
+        ]
     ),
     "log-with-fields": pack(
-        [2, "session.log", [{"session": 1, "fields": {"a": [1, -1, 0.5, None, True, b"b"]}}]]
+        [
+            2,
+            "session.log",
+            [{"session": 1, "fields": {"a": [1, -1, 0.5, None, True, b"b"]}}],
+        ]
     ),
     "begin": pack(
         call(1, "session.begin", event="{}", profile="c", request_id="r", deadline_ms=1)
@@ -85,9 +98,18 @@ FRAMES = {
     "start-context": pack(
         call(1, "session.start", **START, type="CONTEXT", virtual=True, strand=True)
     ),
-    "await": pack(call(1, "session.await", session=1, context=0, operations=[1, 2], any=True)),
+    "await": pack(
+        call(1, "session.await", session=1, context=0, operations=[1, 2], any=True)
+    ),
     "succeed": pack(
-        call(1, "session.succeed", operation=1, payload="1", summary="s", replay_children=True)
+        call(
+            1,
+            "session.succeed",
+            operation=1,
+            payload="1",
+            summary="s",
+            replay_children=True,
+        )
     ),
     "fail": pack(
         call(
@@ -104,15 +126,25 @@ FRAMES = {
     "end": pack(
         call(1, "session.end", payload="{}", error=ERROR, unwound=True, invocation=True)
     ),
-    "wrong-types": pack(call(1, "session.start", operation="1", context=-1, position=2**40)),
+    "wrong-types": pack(
+        call(1, "session.start", operation="1", context=-1, position=2**40)
+    ),
     "not-utf8": pack([0, 1, "session.end", [{"payload": "X"}]]).replace(b"X", b"\xff"),
     "not-finite": pack(
-        call(1, "session.start", **START, type="STEP", retry={**RETRY, "rate": float("inf")})
+        call(
+            1,
+            "session.start",
+            **START,
+            type="STEP",
+            retry={**RETRY, "rate": float("inf")},
+        )
     ),
     "integers": pack(
         [0, 2**64 - 1, "m", [{"a": [2**63, -(2**63), 2**32, 2**16, 2**8, -33, -129]}]]
     ),
-    "params-no-map": pack([0, 1, "hello", [1]], [0, 1, "hello", []], [0, 1, "hello", [{}, {}]]),
+    "params-no-map": pack(
+        [0, 1, "hello", [1]], [0, 1, "hello", []], [0, 1, "hello", [{}, {}]]
+    ),
     "no-request": pack([1, 1, None, {}], [0, 1], [], {}, "x", 3),
     "float32": b"\x94\x00\x01\xa1m\x91\x81\xafinitial_delay_s\xca\x3f\x80\x00\x00",
     "longer-lengths-than-needed": b"\xdd\x00\x00\x00\x04\x00\x01\xdb\x00\x00\x00\x01m\xdc\x00\x01"
@@ -133,7 +165,9 @@ ID = uuid.UUID("01890a5d-ac96-774b-bcce-b302099a8057").bytes
 NOW = 1_700_000_000_000
 
 
-def head(status: int = 1, work: int = 0, name: str = "order-1", records: int = 1) -> list[Any]:
+def head(
+    status: int = 1, work: int = 0, name: str = "order-1", records: int = 1
+) -> list[Any]:
     return [ID, "order", name, status, work, NOW, NOW + 5000, NOW, 0, 3, records]
 
 
@@ -216,7 +250,11 @@ RECORDS = {
         fact(2, payload="{}", event_id=6),
     ),
     "ended-badly": record(
-        fact(3, error=["m", "E", "d", []], event_id=2), fact(4), fact(5), fact(62), fact(64)
+        fact(3, error=["m", "E", "d", []], event_id=2),
+        fact(4),
+        fact(5),
+        fact(62),
+        fact(64),
     ),
     "no-facts": record(),
     "unknown-fact": record(fact(99)),
@@ -227,11 +265,9 @@ RECORDS = {
     "two-texts-for-one-member": record({1: 1, 2: NOW, 3: "a"}).replace(
         b"\x83\x01\x01", b"\x84\x01\x01\x03\xa1b"
     ),
-    "two-errors-for-one-member": record(
-        fact(3, error=["m", "E", "d", ["s"]])
-    ).replace(b"\x08\x94", b"\x08\x94\xa1m\xa1E\xa1d\x91\xa1s\x08\x94").replace(
-        b"\x83\x01\x03", b"\x84\x01\x03"
-    ),
+    "two-errors-for-one-member": record(fact(3, error=["m", "E", "d", ["s"]]))
+    .replace(b"\x08\x94", b"\x08\x94\xa1m\xa1E\xa1d\x91\xa1s\x08\x94")
+    .replace(b"\x83\x01\x03", b"\x84\x01\x03"),
     "head-running": pack(head()),
     "head-queued": pack(head(work=1)),
     "head-closed": pack(head(status=2, records=9)),
@@ -283,7 +319,12 @@ OPERATIONS: list[dict[str, Any]] = [
         "Status": "TIMED_OUT",
         "CallbackDetails": {"CallbackId": "x"},
     },
-    {"Id": "i", "Type": "CHAINED_INVOKE", "Status": "STOPPED", "ChainedInvokeDetails": {}},
+    {
+        "Id": "i",
+        "Type": "CHAINED_INVOKE",
+        "Status": "STOPPED",
+        "ChainedInvokeDetails": {},
+    },
 ]
 
 
@@ -324,21 +365,35 @@ JSON = {
     ),
     "event-no-token": b'{"DurableExecutionArn":"arn:x"}',
     "event-state-damaged": event(InitialExecutionState={"Operations": {}}),
-    "event-operation-damaged": event(InitialExecutionState={"Operations": [{"Id": "s"}, 1]}),
+    "event-operation-damaged": event(
+        InitialExecutionState={"Operations": [{"Id": "s"}, 1]}
+    ),
     "event-operation-type-unknown": event(
-        InitialExecutionState={"Operations": [{"Id": "s", "Type": "X", "Status": "STARTED"}]}
+        InitialExecutionState={
+            "Operations": [{"Id": "s", "Type": "X", "Status": "STARTED"}]
+        }
     ),
     "event-details-wrong": event(
         InitialExecutionState={
             "Operations": [
-                {"Id": "s", "Type": "STEP", "Status": "READY", "StepDetails": {"Attempt": -1}}
+                {
+                    "Id": "s",
+                    "Type": "STEP",
+                    "Status": "READY",
+                    "StepDetails": {"Attempt": -1},
+                }
             ]
         }
     ),
     "event-attempt-huge": event(
         InitialExecutionState={
             "Operations": [
-                {"Id": "s", "Type": "STEP", "Status": "READY", "StepDetails": {"Attempt": 2**62}}
+                {
+                    "Id": "s",
+                    "Type": "STEP",
+                    "Status": "READY",
+                    "StepDetails": {"Attempt": 2**62},
+                }
             ]
         }
     ),
@@ -352,7 +407,12 @@ REGISTER = call(
     2,
     "worker.register",
     functions=[
-        {"name": "order", "timeout_s": 900, "execution_timeout_s": 86400, "retention_days": 3}
+        {
+            "name": "order",
+            "timeout_s": 900,
+            "execution_timeout_s": 86400,
+            "retention_days": 3,
+        }
     ],
     concurrency=2,
     instance="w",
@@ -361,9 +421,14 @@ SERVE = [HELLO, REGISTER, call(3, "worker.next")]
 STARTED = call(4, "execution.start", function="order", name="order-1", payload="{}")
 BEGIN = call(5, "session.begin", event="$event", profile="c", request_id="$request_id")
 RESPOND = call(
-    9, "worker.respond", request_id="$request_id", output='{"Status":"SUCCEEDED","Result":"1"}'
+    9,
+    "worker.respond",
+    request_id="$request_id",
+    output='{"Status":"SUCCEEDED","Result":"1"}',
 )
-PENDING = call(9, "worker.respond", request_id="$request_id", output='{"Status":"PENDING"}')
+PENDING = call(
+    9, "worker.respond", request_id="$request_id", output='{"Status":"PENDING"}'
+)
 
 
 def session(number: int, method: str, **params: Any) -> list[Any]:
@@ -372,7 +437,13 @@ def session(number: int, method: str, **params: Any) -> list[Any]:
 
 def start(handle: int, kind: str, context: int = 0, **params: Any) -> list[Any]:
     return session(
-        20, "start", operation=handle, context=context, position=handle, type=kind, **params
+        20,
+        "start",
+        operation=handle,
+        context=context,
+        position=handle,
+        type=kind,
+        **params,
     )
 
 
@@ -384,7 +455,14 @@ ASK = [
     call(30, "execution.describe", execution="$arn", data=True),
     call(31, "execution.history", execution="order-1", data=True, items_max=3),
     call(32, "execution.history", execution="-", after_event=2),
-    call(33, "execution.list", function="order", status="RUNNING", waiting=True, items_max=1),
+    call(
+        33,
+        "execution.list",
+        function="order",
+        status="RUNNING",
+        waiting=True,
+        items_max=1,
+    ),
     call(34, "execution.list", marker="$marker", since_ms=1),
     call(35, "execution.logs", execution="-", after=0),
     call(36, "function.list"),
@@ -445,7 +523,9 @@ PEERS = {
         start(1, "CONTEXT", name="c"),
         start(2, "STEP", context=1),
         session(7, "succeed", operation=2, payload="1"),
-        session(7, "succeed", operation=1, payload="2", summary="s", replay_children=True),
+        session(
+            7, "succeed", operation=1, payload="2", summary="s", replay_children=True
+        ),
         start(3, "CONTEXT", virtual=True),
         session(7, "succeed", operation=3),
         start(4, "CONTEXT"),
@@ -491,10 +571,19 @@ PEERS = {
         *END,
     ),
     "two-workers": pack(
-        *SERVE, STARTED, OTHER, *SERVE, call(4, "execution.start", function="order"), OTHER, DIE
+        *SERVE,
+        STARTED,
+        OTHER,
+        *SERVE,
+        call(4, "execution.start", function="order"),
+        OTHER,
+        DIE,
     ),
     "worker-fails": pack(
-        *BEGUN, call(9, "worker.fail", request_id="$request_id", error=ERROR), 60_000, *ASK
+        *BEGUN,
+        call(9, "worker.fail", request_id="$request_id", error=ERROR),
+        60_000,
+        *ASK,
     ),
     "worker-releases": pack(
         *BEGUN, call(9, "worker.release", request_ids=["$request_id", "unknown"]), *ASK
@@ -517,8 +606,12 @@ PEERS = {
     "handler-malformed": pack(
         *BEGUN, call(9, "worker.respond", request_id="$request_id", output="[]"), *ASK
     ),
-    "handler-raises": pack(*BEGUN, session(8, "end", error=ERROR, invocation=True), *ASK),
-    "same-name": pack(*SERVE, STARTED, STARTED, [*STARTED[:3], [{**STARTED[3][0], "payload": "1"}]]),
+    "handler-raises": pack(
+        *BEGUN, session(8, "end", error=ERROR, invocation=True), *ASK
+    ),
+    "same-name": pack(
+        *SERVE, STARTED, STARTED, [*STARTED[:3], [{**STARTED[3][0], "payload": "1"}]]
+    ),
     "stopped": pack(
         *BEGUN, call(9, "execution.stop", execution="order-1", error=ERROR), *STEP, *ASK
     ),
@@ -560,11 +653,18 @@ PEERS = {
         start(2, "STEP"),
         session(7, "succeed", operation=2, payload="$large"),
         start(3, "STEP"),
-        session(7, "fail", operation=3, error={"ErrorMessage": "$large", "StackTrace": ["$long"]}),
+        session(
+            7,
+            "fail",
+            operation=3,
+            error={"ErrorMessage": "$large", "StackTrace": ["$long"]},
+        ),
         session(8, "end", payload="$large"),
         *ASK,
     ),
-    "log-not-utf8": pack(*BEGUN, log(a="X"), log(b=[{"X": 1}]), 200).replace(b"X", b"\xff")
+    "log-not-utf8": pack(*BEGUN, log(a="X"), log(b=[{"X": 1}]), 200).replace(
+        b"X", b"\xff"
+    )
     + pack(*ASK),
     # The message names both, and is cut.
     "names-differ": pack(
@@ -596,7 +696,9 @@ PEERS = {
         call(4, "daemon.log_level", set="$long"),
     ),
     "daemon-dies": pack(*BEGUN, *STEP, CRASH, *SERVE, BEGIN, *ASK),
-    "daemon-dies-and-worker": pack(*BEGUN, *STEP, CRASH, DIE, *SERVE, 1000, BEGIN, *END, *ASK),
+    "daemon-dies-and-worker": pack(
+        *BEGUN, *STEP, CRASH, DIE, *SERVE, 1000, BEGIN, *END, *ASK
+    ),
     "commit-fails": pack(*BEGUN, FAIL, *STEP, *SERVE, *ASK),
     "disk-full": pack(*BEGUN, FULL, STARTED, *STEP, ROOM, 1000, *END, *ASK),
     "daemon-stops": pack(*BEGUN, STOP, STARTED, *STEP, *UNWOUND),
@@ -604,7 +706,11 @@ PEERS = {
     "in-pieces": pack(*[pack(HELLO)[i : i + 1] for i in range(len(pack(HELLO)))]),
     "no-call": pack(HELLO, [0, 1], {"a": 1}, "text"),
     "out-of-order": pack(
-        HELLO, session(7, "succeed", operation=1), BEGIN, call(3, "worker.next"), RESPOND
+        HELLO,
+        session(7, "succeed", operation=1),
+        BEGIN,
+        call(3, "worker.next"),
+        RESPOND,
     ),
     "handles-misused": pack(
         *BEGUN,
@@ -700,12 +806,20 @@ def answers(listener: int, *results: Any) -> bytes:
 
 
 OPERATION = {"Id": "i", "Type": "STEP", "Status": "SUCCEEDED", "StartTimestamp": NOW}
-FRESH = {"session": 1, "key": "k", "arn": "arn:x", "input": "5", "operations": [], "more": False}
+FRESH = {
+    "session": 1,
+    "key": "k",
+    "arn": "arn:x",
+    "input": "5",
+    "operations": [],
+    "more": False,
+}
 RUN = {"outcome": "run", "id": "i", "attempt": 1}
 DONE = {"outcome": "done", "status": "SUCCEEDED"}
 ENDED = {"output": '{"Status":"SUCCEEDED"}'}
 RESULTS = [
-    {"operation": number, "status": "SUCCEEDED", "payload": "1"} for number in range(1, 9)
+    {"operation": number, "status": "SUCCEEDED", "payload": "1"}
+    for number in range(1, 9)
 ]
 
 
@@ -726,23 +840,34 @@ def recorded(position: int, kind: str, name: str, **members: Any) -> dict[str, A
 
 CLIENTS = {
     "nothing": b"\x01",
-    "hello-refused": b"\x01" + pack([{"code": "X", "message": "no", "retryable": True}, None]),
+    "hello-refused": b"\x01"
+    + pack([{"code": "X", "message": "no", "retryable": True}, None]),
     "hello-without-level": b"\x01" + pack([None, {}]),
     "looks": answers(
         0,
         {"arn": "arn:x", "name": "n", "existing": True},
         {"arn": "arn:x", "status": "FAILED", "result": "1", "error": ERROR},
         {
-            "execution": {"DurableExecutionArn": "a", "Status": "RUNNING", "Error": ERROR},
+            "execution": {
+                "DurableExecutionArn": "a",
+                "Status": "RUNNING",
+                "Error": ERROR,
+            },
             "standing": {"state": "waiting", "operation": OPERATION},
             "operations": [OPERATION],
         },
         {"arn": "arn:x", "status": "STOPPED", "end_ms": NOW},
         {
-            "executions": [{"arn": "a", "name": "n", "status": "RUNNING", "start_ms": NOW}],
+            "executions": [
+                {"arn": "a", "name": "n", "status": "RUNNING", "start_ms": NOW}
+            ],
             "marker": "m",
         },
-        {"arn": "a", "events": [{"EventId": 1, "EventType": "X", "Name": "n"}], "more": True},
+        {
+            "arn": "a",
+            "events": [{"EventId": 1, "EventType": "X", "Name": "n"}],
+            "more": True,
+        },
         {
             "lines": [{"number": 1, "time_ms": NOW, "level": "INFO", "message": "m"}],
             "next": 2,
@@ -766,7 +891,8 @@ CLIENTS = {
         {"pid": "x"},
         {"log_level": "longer than any log level that there is"},
     ),
-    "no-maps": bytes([0]) + pack([None, {"level": 1}], [None, 1], [None, None], [1, 2], ["x", 1]),
+    "no-maps": bytes([0])
+    + pack([None, {"level": 1}], [None, 1], [None, None], [1, 2], ["x", 1]),
     "serves": answers(
         1,
         FRESH,
@@ -786,7 +912,9 @@ CLIENTS = {
         {"outcome": "ready", "operations": RESULTS},
         ENDED,
     ),
-    "unwinds": answers(1, FRESH, {"outcome": "unwind"}, {"output": '{"Status":"PENDING"}'}),
+    "unwinds": answers(
+        1, FRESH, {"outcome": "unwind"}, {"output": '{"Status":"PENDING"}'}
+    ),
     "replays": answers(
         1,
         {
@@ -801,7 +929,9 @@ CLIENTS = {
             "operations": [
                 recorded(3, "CONTEXT", "child", ContextDetails={"Result": "2"}),
                 {
-                    **recorded(1, "STEP", "step", Status="FAILED", StepDetails={"Error": ERROR}),
+                    **recorded(
+                        1, "STEP", "step", Status="FAILED", StepDetails={"Error": ERROR}
+                    ),
                     "context": "i3",
                 },
             ],
@@ -817,7 +947,9 @@ CLIENTS = {
             **FRESH,
             "gaps": True,
             "operations": [
-                recorded(3, "CONTEXT", "child", ContextDetails={"ReplayChildren": True}),
+                recorded(
+                    3, "CONTEXT", "child", ContextDetails={"ReplayChildren": True}
+                ),
                 recorded(3, "CONTEXT", "child"),
                 recorded(-1, "STEP", "x"),
                 {"position": "x"},
@@ -832,7 +964,9 @@ CLIENTS = {
     "changed": answers(1, {**FRESH, "operations": [recorded(1, "WAIT", "other")]})
     + pack([{"code": "NonDeterministicExecutionError", "message": "m"}, None]),
     "outcomes-unknown": answers(1, FRESH, {"outcome": "what"}, {}, {"outcome": 1}),
-    "ends-raising": answers(1, FRESH, RUN, DONE, {"outcome": "unwind"}, {"raise": ERROR}),
+    "ends-raising": answers(
+        1, FRESH, RUN, DONE, {"outcome": "unwind"}, {"raise": ERROR}
+    ),
     "unasked": answers(1) + pack([1, 99, None, {}], [1, 2, None, FRESH]),
     "array-32": b"\x01" + b"\xdd\x00\x00\x00\x04\x01\x01\xc0" + pack({"level": 1}),
     "extension": b"\x01\x94\x01\x01\xc0\xc7\x01\x05x",
@@ -841,7 +975,131 @@ CLIENTS = {
     "garbage": b"\x01HTTP/1.1 400 Bad Request\r\n\r\n",
 }
 
+# --- http: one request to the engine ----------------------------------------------------
+
+EXECUTION = "/2025-12-01/durable-executions/$arn"
+CALLBACK = "/2025-12-01/durable-execution-callbacks/QUFB"
+INVOKE = "POST /2015-03-31/functions/f%3A%24LATEST/invocations"
+
+
+def request(line: str, body: Any = "", **headers: str) -> bytes:
+    lines = [
+        line,
+        "Host: localhost",
+        *(f"{n.replace('_', '-')}: {v}" for n, v in headers.items()),
+    ]
+    text = body if isinstance(body, str) else json.dumps(body)
+    return "\n".join([*lines, "", text]).encode()
+
+
+def checkpoint(*updates: dict[str, Any], **members: Any) -> bytes:
+    body = {"CheckpointToken": "$token", "Updates": list(updates), **members}
+    return request(f"POST {EXECUTION}/checkpoint", body)
+
+
+HTTP = {
+    "invoke": request(INVOKE, {"a": 1}),
+    "invoke-event": request(INVOKE, X_Amz_Invocation_Type="Event"),
+    "invoke-named": request(
+        INVOKE, X_Amz_Durable_Execution_Name="b", X_Amz_Invocation_Type="DryRun"
+    ),
+    "invoke-tenant": request(INVOKE, "7", X_Amz_Tenant_Id="t"),
+    "invoke-no-json": request(INVOKE, '{"a'),
+    "invoke-by-arn": request(
+        "POST /2015-03-31/functions/arn:aws:lambda:us-east-1:000000000000:function:f:1"
+        "/invocations?Qualifier=1"
+    ),
+    "checkpoint-nothing": checkpoint(),
+    "checkpoint-step": checkpoint(
+        {"Id": "s", "Type": "STEP", "Action": "START", "Name": "n", "SubType": "Step"},
+        {
+            "Id": "s",
+            "Type": "STEP",
+            "Action": "FAIL",
+            "Name": "n",
+            "SubType": "Step",
+            "Error": ERROR,
+        },
+        ClientToken="c",
+    ),
+    "checkpoint-retry": checkpoint(
+        {
+            "Id": "s",
+            "Type": "STEP",
+            "Action": "RETRY",
+            "Payload": "p",
+            "StepOptions": {"NextAttemptDelaySeconds": 3},
+        }
+    ),
+    "checkpoint-wait": checkpoint(
+        {
+            "Id": "w",
+            "Type": "WAIT",
+            "Action": "START",
+            "WaitOptions": {"WaitSeconds": 1},
+        }
+    ),
+    "checkpoint-callback": checkpoint(
+        {
+            "Id": "k",
+            "Type": "CALLBACK",
+            "Action": "START",
+            "CallbackOptions": {"TimeoutSeconds": 1, "HeartbeatTimeoutSeconds": 1},
+        }
+    ),
+    "checkpoint-invoke": checkpoint(
+        {
+            "Id": "i",
+            "Type": "CHAINED_INVOKE",
+            "Action": "START",
+            "ChainedInvokeOptions": {"FunctionName": "f:$LATEST", "TenantId": "t"},
+        }
+    ),
+    "checkpoint-end": checkpoint(
+        {"Id": "c", "Type": "CONTEXT", "Action": "START"},
+        {
+            "Id": "c",
+            "Type": "CONTEXT",
+            "Action": "SUCCEED",
+            "ContextOptions": {"ReplayChildren": True},
+        },
+        {"Id": "e", "Type": "EXECUTION", "Action": "SUCCEED", "Payload": "1"},
+    ),
+    "checkpoint-odd": checkpoint(
+        {"Type": "X", "Id": "a b", "ParentId": "", "SubType": None}
+    ),
+    "checkpoint-types": checkpoint({"Id": 7}),
+    "state": request(f"GET {EXECUTION}/state?CheckpointToken=$token&MaxItems=1"),
+    "state-marker": request(
+        f"GET {EXECUTION}/state?CheckpointToken=$token&Marker=QUFB"
+    ),
+    "describe": request(f"GET {EXECUTION}?IncludeExecutionData=false"),
+    "history": request(f"GET {EXECUTION}/history?IncludeExecutionData=true&MaxItems=1"),
+    "history-reverse": request(
+        f"GET {EXECUTION}/history?ReverseOrder=true&MaxItems=1000"
+    ),
+    "stop": request(f"POST {EXECUTION}/stop", ERROR),
+    "list": request(
+        "GET /2025-12-01/functions/f/durable-executions?Statuses=RUNNING&ReverseOrder=true"
+        "&StartedAfter=2023-01-01T00%3A00%3A00Z&StartedBefore=1800000000.5&DurableExecutionName=a"
+    ),
+    "callback-succeed": request(f"POST {CALLBACK}/succeed", "result"),
+    "callback-fail": request(f"POST {CALLBACK}/fail", ERROR),
+    "callback-heartbeat": request(f"POST {CALLBACK}/heartbeat"),
+    "other-service": request(
+        "POST /",
+        X_Amz_Target="DynamoDB_20120810.ListTables",
+        Authorization="AWS4-HMAC-SHA256 Credential=A/20260101/us-east-1/dynamodb/aws4_request",
+    ),
+    "other-host": b"GET /\nHost: example.com\n\n",
+    "origin": request("GET /", Origin="http://localhost"),
+    "escapes": request("GET /2025-12-01/durable-executions/%zz%4%00%25/history?%4d=%"),
+    "nothing": b"",
+    "json": json.dumps({"a": [1.5e-7, True, None, "\u00e9\n", {"b": {}}]}).encode(),
+}
+
 if __name__ == "__main__":
+    write("http", HTTP)
     write("frame", FRAMES)
     write("record", RECORDS)
     write("json", JSON)
