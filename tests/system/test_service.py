@@ -180,19 +180,48 @@ def test_store_cut_short(world: World) -> None:
     assert "cut short" in text.splitlines()[-1]
 
 
-def test_check_of_a_sound_store(world: World) -> None:
-    ready(world)
-    world.start("order", "a", {"order": "1"})
-    world.finish("a")
-    world.daemon.terminate()
-    done = subprocess.run(
+def check(world: World) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
         [str(BIN / "durabled"), "check", "--data", str(world.data)],
         capture_output=True,
         text=True,
         check=False,
         timeout=60,
     )
+
+
+def test_check_of_a_sound_store(world: World) -> None:
+    ready(world)
+    world.start("order", "a", {"order": "1"})
+    world.finish("a")
+    world.daemon.terminate()
+    done = check(world)
     assert done.returncode == 0 and "no damage" in done.stdout
+
+
+def test_check_goes_on_behind_a_damaged_record(world: World) -> None:
+    """A start is refused and names the check, which then reports every record."""
+    ready(world)
+    world.start("order", "a", {"order": "1"})
+    world.finish("a")
+    world.daemon.kill()
+    env = pytest.importorskip("lmdb", reason="py-lmdb edits the store").open(
+        str(world.data), max_dbs=32, map_size=1 << 30
+    )
+    with env.begin(write=True) as txn:
+        tables: list[bytes] = [key for key, _ in txn.cursor()]
+        journal = env.open_db(next(t for t in tables if b"journal" in t), txn)
+        records = [(key, bytearray(value)) for key, value in txn.cursor(journal)]
+        for key, value in records[-2:]:
+            value[-1] ^= 1
+            txn.put(key, bytes(value), db=journal)
+        numbers = [int.from_bytes(key, "big") for key, _ in records[-2:]]
+    env.close()
+    assert "durabled check" in refused_start(world).splitlines()[-1]
+    done = check(world)
+    assert done.returncode != 0
+    for number in numbers:
+        assert f"journal record {number}: the checksum is wrong" in done.stdout
 
 
 # -- bytes on the socket -----------------------------------------------------------
