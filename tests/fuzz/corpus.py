@@ -115,8 +115,8 @@ FRAMES = {
     "params-no-map": pack([0, 1, "hello", [1]], [0, 1, "hello", []], [0, 1, "hello", [{}, {}]]),
     "no-request": pack([1, 1, None, {}], [0, 1], [], {}, "x", 3),
     "float32": b"\x94\x00\x01\xa1m\x91\x81\xafinitial_delay_s\xca\x3f\x80\x00\x00",
-    "longer-lengths-than-needed": b"\xdd\x00\x00\x00\x04\x00\x01\xdb\x00\x00\x00\x01m\xdc\x00\x01"
-    b"\xdf\x00\x00\x00\x01\xda\x00\x01a\xc6\x00\x00\x00\x01b",
+    "longer-lengths-than-needed": b"\xdd\x00\x00\x00\x04\x00\x01\xdb\x00\x00\x00\x01m"
+    b"\xdc\x00\x01\xdf\x00\x00\x00\x01\xda\x00\x01a\xc6\x00\x00\x00\x01b",
     "deepest": b"\x91" * 15 + b"\xc0",
     "too-deep": b"\x91" * 17 + b"\xc0",
     "too-many-items": b"\xdd\x00\x01\x00\x01",
@@ -227,11 +227,9 @@ RECORDS = {
     "two-texts-for-one-member": record({1: 1, 2: NOW, 3: "a"}).replace(
         b"\x83\x01\x01", b"\x84\x01\x01\x03\xa1b"
     ),
-    "two-errors-for-one-member": record(
-        fact(3, error=["m", "E", "d", ["s"]])
-    ).replace(b"\x08\x94", b"\x08\x94\xa1m\xa1E\xa1d\x91\xa1s\x08\x94").replace(
-        b"\x83\x01\x03", b"\x84\x01\x03"
-    ),
+    "two-errors-for-one-member": record(fact(3, error=["m", "E", "d", ["s"]]))
+    .replace(b"\x08\x94", b"\x08\x94\xa1m\xa1E\xa1d\x91\xa1s\x08\x94")
+    .replace(b"\x83\x01\x03", b"\x84\x01\x03"),
     "head-running": pack(head()),
     "head-queued": pack(head(work=1)),
     "head-closed": pack(head(status=2, records=9)),
@@ -338,7 +336,12 @@ JSON = {
     "event-attempt-huge": event(
         InitialExecutionState={
             "Operations": [
-                {"Id": "s", "Type": "STEP", "Status": "READY", "StepDetails": {"Attempt": 2**62}}
+                {
+                    "Id": "s",
+                    "Type": "STEP",
+                    "Status": "READY",
+                    "StepDetails": {"Attempt": 2**62},
+                }
             ]
         }
     ),
@@ -518,7 +521,9 @@ PEERS = {
         *BEGUN, call(9, "worker.respond", request_id="$request_id", output="[]"), *ASK
     ),
     "handler-raises": pack(*BEGUN, session(8, "end", error=ERROR, invocation=True), *ASK),
-    "same-name": pack(*SERVE, STARTED, STARTED, [*STARTED[:3], [{**STARTED[3][0], "payload": "1"}]]),
+    "same-name": pack(
+        *SERVE, STARTED, STARTED, [*STARTED[:3], [{**STARTED[3][0], "payload": "1"}]]
+    ),
     "stopped": pack(
         *BEGUN, call(9, "execution.stop", execution="order-1", error=ERROR), *STEP, *ASK
     ),
@@ -560,7 +565,9 @@ PEERS = {
         start(2, "STEP"),
         session(7, "succeed", operation=2, payload="$large"),
         start(3, "STEP"),
-        session(7, "fail", operation=3, error={"ErrorMessage": "$large", "StackTrace": ["$long"]}),
+        session(
+            7, "fail", operation=3, error={"ErrorMessage": "$large", "StackTrace": ["$long"]}
+        ),
         session(8, "end", payload="$large"),
         *ASK,
     ),
@@ -700,7 +707,14 @@ def answers(listener: int, *results: Any) -> bytes:
 
 
 OPERATION = {"Id": "i", "Type": "STEP", "Status": "SUCCEEDED", "StartTimestamp": NOW}
-FRESH = {"session": 1, "key": "k", "arn": "arn:x", "input": "5", "operations": [], "more": False}
+FRESH = {
+    "session": 1,
+    "key": "k",
+    "arn": "arn:x",
+    "input": "5",
+    "operations": [],
+    "more": False,
+}
 RUN = {"outcome": "run", "id": "i", "attempt": 1}
 DONE = {"outcome": "done", "status": "SUCCEEDED"}
 ENDED = {"output": '{"Status":"SUCCEEDED"}'}
@@ -766,7 +780,8 @@ CLIENTS = {
         {"pid": "x"},
         {"log_level": "longer than any log level that there is"},
     ),
-    "no-maps": bytes([0]) + pack([None, {"level": 1}], [None, 1], [None, None], [1, 2], ["x", 1]),
+    "no-maps": bytes([0])
+    + pack([None, {"level": 1}], [None, 1], [None, None], [1, 2], ["x", 1]),
     "serves": answers(
         1,
         FRESH,
@@ -801,7 +816,9 @@ CLIENTS = {
             "operations": [
                 recorded(3, "CONTEXT", "child", ContextDetails={"Result": "2"}),
                 {
-                    **recorded(1, "STEP", "step", Status="FAILED", StepDetails={"Error": ERROR}),
+                    **recorded(
+                        1, "STEP", "step", Status="FAILED", StepDetails={"Error": ERROR}
+                    ),
                     "context": "i3",
                 },
             ],
