@@ -162,8 +162,8 @@ python_lint_height() {
     local bin=$build/venv/bin good=0 bad=0 check
     build_venv
     say "ruff, mypy"
-    for check in "ruff check client/python tests/system" \
-        "ruff format --check client/python tests/system" \
+    for check in "ruff check client/python tests/system tests/fuzz" \
+        "ruff format --check client/python tests/system tests/fuzz" \
         "mypy --config-file client/python/pyproject.toml client/python/src/durabled"; do
         # shellcheck disable=SC2086
         if "$bin"/$check; then good=$((good + 1)); else bad=$((bad + 1)); fi

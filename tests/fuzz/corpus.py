@@ -16,12 +16,7 @@ import msgpack
 
 CORPUS = Path(__file__).parent / "corpus"
 
-ERROR = {
-    "ErrorType": "E",
-    "ErrorMessage": "m",
-    "ErrorData": "d",
-    "StackTrace": ["a", "b"],
-}
+ERROR = {"ErrorType": "E", "ErrorMessage": "m", "ErrorData": "d", "StackTrace": ["a", "b"]}
 RETRY = {
     "max_attempts": 3,
     "backoff": "exponential",
@@ -56,18 +51,10 @@ FRAMES = {
     "hello": pack(call(1, "hello", level=1, client="fuzz")),
     "two-messages": pack(call(1, "hello", level=1, client="x"), call(2, "worker.next")),
     "notification": pack(
-        [
-            2,
-            "session.log",
-            [{"session": 1, "time_ms": 1, "level": "INFO", "message": "m"}],
-        ]
+        [2, "session.log", [{"session": 1, "time_ms": 1, "level": "INFO", "message": "m"}]]
     ),
     "log-with-fields": pack(
-        [
-            2,
-            "session.log",
-            [{"session": 1, "fields": {"a": [1, -1, 0.5, None, True, b"b"]}}],
-        ]
+        [2, "session.log", [{"session": 1, "fields": {"a": [1, -1, 0.5, None, True, b"b"]}}]]
     ),
     "begin": pack(
         call(1, "session.begin", event="{}", profile="c", request_id="r", deadline_ms=1)
@@ -98,18 +85,9 @@ FRAMES = {
     "start-context": pack(
         call(1, "session.start", **START, type="CONTEXT", virtual=True, strand=True)
     ),
-    "await": pack(
-        call(1, "session.await", session=1, context=0, operations=[1, 2], any=True)
-    ),
+    "await": pack(call(1, "session.await", session=1, context=0, operations=[1, 2], any=True)),
     "succeed": pack(
-        call(
-            1,
-            "session.succeed",
-            operation=1,
-            payload="1",
-            summary="s",
-            replay_children=True,
-        )
+        call(1, "session.succeed", operation=1, payload="1", summary="s", replay_children=True)
     ),
     "fail": pack(
         call(
@@ -126,29 +104,19 @@ FRAMES = {
     "end": pack(
         call(1, "session.end", payload="{}", error=ERROR, unwound=True, invocation=True)
     ),
-    "wrong-types": pack(
-        call(1, "session.start", operation="1", context=-1, position=2**40)
-    ),
+    "wrong-types": pack(call(1, "session.start", operation="1", context=-1, position=2**40)),
     "not-utf8": pack([0, 1, "session.end", [{"payload": "X"}]]).replace(b"X", b"\xff"),
     "not-finite": pack(
-        call(
-            1,
-            "session.start",
-            **START,
-            type="STEP",
-            retry={**RETRY, "rate": float("inf")},
-        )
+        call(1, "session.start", **START, type="STEP", retry={**RETRY, "rate": float("inf")})
     ),
     "integers": pack(
         [0, 2**64 - 1, "m", [{"a": [2**63, -(2**63), 2**32, 2**16, 2**8, -33, -129]}]]
     ),
-    "params-no-map": pack(
-        [0, 1, "hello", [1]], [0, 1, "hello", []], [0, 1, "hello", [{}, {}]]
-    ),
+    "params-no-map": pack([0, 1, "hello", [1]], [0, 1, "hello", []], [0, 1, "hello", [{}, {}]]),
     "no-request": pack([1, 1, None, {}], [0, 1], [], {}, "x", 3),
     "float32": b"\x94\x00\x01\xa1m\x91\x81\xafinitial_delay_s\xca\x3f\x80\x00\x00",
-    "longer-lengths-than-needed": b"\xdd\x00\x00\x00\x04\x00\x01\xdb\x00\x00\x00\x01m\xdc\x00\x01"
-    b"\xdf\x00\x00\x00\x01\xda\x00\x01a\xc6\x00\x00\x00\x01b",
+    "longer-lengths-than-needed": b"\xdd\x00\x00\x00\x04\x00\x01\xdb\x00\x00\x00\x01m"
+    b"\xdc\x00\x01\xdf\x00\x00\x00\x01\xda\x00\x01a\xc6\x00\x00\x00\x01b",
     "deepest": b"\x91" * 15 + b"\xc0",
     "too-deep": b"\x91" * 17 + b"\xc0",
     "too-many-items": b"\xdd\x00\x01\x00\x01",
@@ -165,9 +133,7 @@ ID = uuid.UUID("01890a5d-ac96-774b-bcce-b302099a8057").bytes
 NOW = 1_700_000_000_000
 
 
-def head(
-    status: int = 1, work: int = 0, name: str = "order-1", records: int = 1
-) -> list[Any]:
+def head(status: int = 1, work: int = 0, name: str = "order-1", records: int = 1) -> list[Any]:
     return [ID, "order", name, status, work, NOW, NOW + 5000, NOW, 0, 3, records]
 
 
@@ -250,11 +216,7 @@ RECORDS = {
         fact(2, payload="{}", event_id=6),
     ),
     "ended-badly": record(
-        fact(3, error=["m", "E", "d", []], event_id=2),
-        fact(4),
-        fact(5),
-        fact(62),
-        fact(64),
+        fact(3, error=["m", "E", "d", []], event_id=2), fact(4), fact(5), fact(62), fact(64)
     ),
     "no-facts": record(),
     "unknown-fact": record(fact(99)),
@@ -319,12 +281,7 @@ OPERATIONS: list[dict[str, Any]] = [
         "Status": "TIMED_OUT",
         "CallbackDetails": {"CallbackId": "x"},
     },
-    {
-        "Id": "i",
-        "Type": "CHAINED_INVOKE",
-        "Status": "STOPPED",
-        "ChainedInvokeDetails": {},
-    },
+    {"Id": "i", "Type": "CHAINED_INVOKE", "Status": "STOPPED", "ChainedInvokeDetails": {}},
 ]
 
 
@@ -365,23 +322,14 @@ JSON = {
     ),
     "event-no-token": b'{"DurableExecutionArn":"arn:x"}',
     "event-state-damaged": event(InitialExecutionState={"Operations": {}}),
-    "event-operation-damaged": event(
-        InitialExecutionState={"Operations": [{"Id": "s"}, 1]}
-    ),
+    "event-operation-damaged": event(InitialExecutionState={"Operations": [{"Id": "s"}, 1]}),
     "event-operation-type-unknown": event(
-        InitialExecutionState={
-            "Operations": [{"Id": "s", "Type": "X", "Status": "STARTED"}]
-        }
+        InitialExecutionState={"Operations": [{"Id": "s", "Type": "X", "Status": "STARTED"}]}
     ),
     "event-details-wrong": event(
         InitialExecutionState={
             "Operations": [
-                {
-                    "Id": "s",
-                    "Type": "STEP",
-                    "Status": "READY",
-                    "StepDetails": {"Attempt": -1},
-                }
+                {"Id": "s", "Type": "STEP", "Status": "READY", "StepDetails": {"Attempt": -1}}
             ]
         }
     ),
@@ -407,12 +355,7 @@ REGISTER = call(
     2,
     "worker.register",
     functions=[
-        {
-            "name": "order",
-            "timeout_s": 900,
-            "execution_timeout_s": 86400,
-            "retention_days": 3,
-        }
+        {"name": "order", "timeout_s": 900, "execution_timeout_s": 86400, "retention_days": 3}
     ],
     concurrency=2,
     instance="w",
@@ -421,14 +364,9 @@ SERVE = [HELLO, REGISTER, call(3, "worker.next")]
 STARTED = call(4, "execution.start", function="order", name="order-1", payload="{}")
 BEGIN = call(5, "session.begin", event="$event", profile="c", request_id="$request_id")
 RESPOND = call(
-    9,
-    "worker.respond",
-    request_id="$request_id",
-    output='{"Status":"SUCCEEDED","Result":"1"}',
+    9, "worker.respond", request_id="$request_id", output='{"Status":"SUCCEEDED","Result":"1"}'
 )
-PENDING = call(
-    9, "worker.respond", request_id="$request_id", output='{"Status":"PENDING"}'
-)
+PENDING = call(9, "worker.respond", request_id="$request_id", output='{"Status":"PENDING"}')
 
 
 def session(number: int, method: str, **params: Any) -> list[Any]:
@@ -437,13 +375,7 @@ def session(number: int, method: str, **params: Any) -> list[Any]:
 
 def start(handle: int, kind: str, context: int = 0, **params: Any) -> list[Any]:
     return session(
-        20,
-        "start",
-        operation=handle,
-        context=context,
-        position=handle,
-        type=kind,
-        **params,
+        20, "start", operation=handle, context=context, position=handle, type=kind, **params
     )
 
 
@@ -455,14 +387,7 @@ ASK = [
     call(30, "execution.describe", execution="$arn", data=True),
     call(31, "execution.history", execution="order-1", data=True, items_max=3),
     call(32, "execution.history", execution="-", after_event=2),
-    call(
-        33,
-        "execution.list",
-        function="order",
-        status="RUNNING",
-        waiting=True,
-        items_max=1,
-    ),
+    call(33, "execution.list", function="order", status="RUNNING", waiting=True, items_max=1),
     call(34, "execution.list", marker="$marker", since_ms=1),
     call(35, "execution.logs", execution="-", after=0),
     call(36, "function.list"),
@@ -523,9 +448,7 @@ PEERS = {
         start(1, "CONTEXT", name="c"),
         start(2, "STEP", context=1),
         session(7, "succeed", operation=2, payload="1"),
-        session(
-            7, "succeed", operation=1, payload="2", summary="s", replay_children=True
-        ),
+        session(7, "succeed", operation=1, payload="2", summary="s", replay_children=True),
         start(3, "CONTEXT", virtual=True),
         session(7, "succeed", operation=3),
         start(4, "CONTEXT"),
@@ -571,19 +494,10 @@ PEERS = {
         *END,
     ),
     "two-workers": pack(
-        *SERVE,
-        STARTED,
-        OTHER,
-        *SERVE,
-        call(4, "execution.start", function="order"),
-        OTHER,
-        DIE,
+        *SERVE, STARTED, OTHER, *SERVE, call(4, "execution.start", function="order"), OTHER, DIE
     ),
     "worker-fails": pack(
-        *BEGUN,
-        call(9, "worker.fail", request_id="$request_id", error=ERROR),
-        60_000,
-        *ASK,
+        *BEGUN, call(9, "worker.fail", request_id="$request_id", error=ERROR), 60_000, *ASK
     ),
     "worker-releases": pack(
         *BEGUN, call(9, "worker.release", request_ids=["$request_id", "unknown"]), *ASK
@@ -606,9 +520,7 @@ PEERS = {
     "handler-malformed": pack(
         *BEGUN, call(9, "worker.respond", request_id="$request_id", output="[]"), *ASK
     ),
-    "handler-raises": pack(
-        *BEGUN, session(8, "end", error=ERROR, invocation=True), *ASK
-    ),
+    "handler-raises": pack(*BEGUN, session(8, "end", error=ERROR, invocation=True), *ASK),
     "same-name": pack(
         *SERVE, STARTED, STARTED, [*STARTED[:3], [{**STARTED[3][0], "payload": "1"}]]
     ),
@@ -654,17 +566,12 @@ PEERS = {
         session(7, "succeed", operation=2, payload="$large"),
         start(3, "STEP"),
         session(
-            7,
-            "fail",
-            operation=3,
-            error={"ErrorMessage": "$large", "StackTrace": ["$long"]},
+            7, "fail", operation=3, error={"ErrorMessage": "$large", "StackTrace": ["$long"]}
         ),
         session(8, "end", payload="$large"),
         *ASK,
     ),
-    "log-not-utf8": pack(*BEGUN, log(a="X"), log(b=[{"X": 1}]), 200).replace(
-        b"X", b"\xff"
-    )
+    "log-not-utf8": pack(*BEGUN, log(a="X"), log(b=[{"X": 1}]), 200).replace(b"X", b"\xff")
     + pack(*ASK),
     # The message names both, and is cut.
     "names-differ": pack(
@@ -696,9 +603,7 @@ PEERS = {
         call(4, "daemon.log_level", set="$long"),
     ),
     "daemon-dies": pack(*BEGUN, *STEP, CRASH, *SERVE, BEGIN, *ASK),
-    "daemon-dies-and-worker": pack(
-        *BEGUN, *STEP, CRASH, DIE, *SERVE, 1000, BEGIN, *END, *ASK
-    ),
+    "daemon-dies-and-worker": pack(*BEGUN, *STEP, CRASH, DIE, *SERVE, 1000, BEGIN, *END, *ASK),
     "commit-fails": pack(*BEGUN, FAIL, *STEP, *SERVE, *ASK),
     "disk-full": pack(*BEGUN, FULL, STARTED, *STEP, ROOM, 1000, *END, *ASK),
     "daemon-stops": pack(*BEGUN, STOP, STARTED, *STEP, *UNWOUND),
@@ -706,11 +611,7 @@ PEERS = {
     "in-pieces": pack(*[pack(HELLO)[i : i + 1] for i in range(len(pack(HELLO)))]),
     "no-call": pack(HELLO, [0, 1], {"a": 1}, "text"),
     "out-of-order": pack(
-        HELLO,
-        session(7, "succeed", operation=1),
-        BEGIN,
-        call(3, "worker.next"),
-        RESPOND,
+        HELLO, session(7, "succeed", operation=1), BEGIN, call(3, "worker.next"), RESPOND
     ),
     "handles-misused": pack(
         *BEGUN,
@@ -818,8 +719,7 @@ RUN = {"outcome": "run", "id": "i", "attempt": 1}
 DONE = {"outcome": "done", "status": "SUCCEEDED"}
 ENDED = {"output": '{"Status":"SUCCEEDED"}'}
 RESULTS = [
-    {"operation": number, "status": "SUCCEEDED", "payload": "1"}
-    for number in range(1, 9)
+    {"operation": number, "status": "SUCCEEDED", "payload": "1"} for number in range(1, 9)
 ]
 
 
@@ -840,34 +740,23 @@ def recorded(position: int, kind: str, name: str, **members: Any) -> dict[str, A
 
 CLIENTS = {
     "nothing": b"\x01",
-    "hello-refused": b"\x01"
-    + pack([{"code": "X", "message": "no", "retryable": True}, None]),
+    "hello-refused": b"\x01" + pack([{"code": "X", "message": "no", "retryable": True}, None]),
     "hello-without-level": b"\x01" + pack([None, {}]),
     "looks": answers(
         0,
         {"arn": "arn:x", "name": "n", "existing": True},
         {"arn": "arn:x", "status": "FAILED", "result": "1", "error": ERROR},
         {
-            "execution": {
-                "DurableExecutionArn": "a",
-                "Status": "RUNNING",
-                "Error": ERROR,
-            },
+            "execution": {"DurableExecutionArn": "a", "Status": "RUNNING", "Error": ERROR},
             "standing": {"state": "waiting", "operation": OPERATION},
             "operations": [OPERATION],
         },
         {"arn": "arn:x", "status": "STOPPED", "end_ms": NOW},
         {
-            "executions": [
-                {"arn": "a", "name": "n", "status": "RUNNING", "start_ms": NOW}
-            ],
+            "executions": [{"arn": "a", "name": "n", "status": "RUNNING", "start_ms": NOW}],
             "marker": "m",
         },
-        {
-            "arn": "a",
-            "events": [{"EventId": 1, "EventType": "X", "Name": "n"}],
-            "more": True,
-        },
+        {"arn": "a", "events": [{"EventId": 1, "EventType": "X", "Name": "n"}], "more": True},
         {
             "lines": [{"number": 1, "time_ms": NOW, "level": "INFO", "message": "m"}],
             "next": 2,
@@ -912,9 +801,7 @@ CLIENTS = {
         {"outcome": "ready", "operations": RESULTS},
         ENDED,
     ),
-    "unwinds": answers(
-        1, FRESH, {"outcome": "unwind"}, {"output": '{"Status":"PENDING"}'}
-    ),
+    "unwinds": answers(1, FRESH, {"outcome": "unwind"}, {"output": '{"Status":"PENDING"}'}),
     "replays": answers(
         1,
         {
@@ -947,9 +834,7 @@ CLIENTS = {
             **FRESH,
             "gaps": True,
             "operations": [
-                recorded(
-                    3, "CONTEXT", "child", ContextDetails={"ReplayChildren": True}
-                ),
+                recorded(3, "CONTEXT", "child", ContextDetails={"ReplayChildren": True}),
                 recorded(3, "CONTEXT", "child"),
                 recorded(-1, "STEP", "x"),
                 {"position": "x"},
@@ -964,9 +849,7 @@ CLIENTS = {
     "changed": answers(1, {**FRESH, "operations": [recorded(1, "WAIT", "other")]})
     + pack([{"code": "NonDeterministicExecutionError", "message": "m"}, None]),
     "outcomes-unknown": answers(1, FRESH, {"outcome": "what"}, {}, {"outcome": 1}),
-    "ends-raising": answers(
-        1, FRESH, RUN, DONE, {"outcome": "unwind"}, {"raise": ERROR}
-    ),
+    "ends-raising": answers(1, FRESH, RUN, DONE, {"outcome": "unwind"}, {"raise": ERROR}),
     "unasked": answers(1) + pack([1, 99, None, {}], [1, 2, None, FRESH]),
     "array-32": b"\x01" + b"\xdd\x00\x00\x00\x04\x01\x01\xc0" + pack({"level": 1}),
     "extension": b"\x01\x94\x01\x01\xc0\xc7\x01\x05x",
@@ -1065,19 +948,13 @@ HTTP = {
         },
         {"Id": "e", "Type": "EXECUTION", "Action": "SUCCEED", "Payload": "1"},
     ),
-    "checkpoint-odd": checkpoint(
-        {"Type": "X", "Id": "a b", "ParentId": "", "SubType": None}
-    ),
+    "checkpoint-odd": checkpoint({"Type": "X", "Id": "a b", "ParentId": "", "SubType": None}),
     "checkpoint-types": checkpoint({"Id": 7}),
     "state": request(f"GET {EXECUTION}/state?CheckpointToken=$token&MaxItems=1"),
-    "state-marker": request(
-        f"GET {EXECUTION}/state?CheckpointToken=$token&Marker=QUFB"
-    ),
+    "state-marker": request(f"GET {EXECUTION}/state?CheckpointToken=$token&Marker=QUFB"),
     "describe": request(f"GET {EXECUTION}?IncludeExecutionData=false"),
     "history": request(f"GET {EXECUTION}/history?IncludeExecutionData=true&MaxItems=1"),
-    "history-reverse": request(
-        f"GET {EXECUTION}/history?ReverseOrder=true&MaxItems=1000"
-    ),
+    "history-reverse": request(f"GET {EXECUTION}/history?ReverseOrder=true&MaxItems=1000"),
     "stop": request(f"POST {EXECUTION}/stop", ERROR),
     "list": request(
         "GET /2025-12-01/functions/f/durable-executions?Statuses=RUNNING&ReverseOrder=true"

@@ -18,7 +18,7 @@ static bool error_equal(const struct dd_error_object *a, const struct dd_error_o
     if (!text_equal(a->message, b->message) || !text_equal(a->type, b->type) ||
         !text_equal(a->data, b->data) || !a->stack != !b->stack || a->stack_len != b->stack_len)
         return false;
-    for (uint32_t i = 0; i < a->stack_len; i++)
+    for (uint32_t i = 0; a->stack && b->stack && i < a->stack_len; i++)
         if (!text_equal(a->stack[i], b->stack[i]))
             return false;
     return true;

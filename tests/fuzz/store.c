@@ -33,6 +33,7 @@ static void put_again(struct dd_store_mem *store, enum dd_table table, size_t en
     struct dd_span key = dd_span_make(copy_of(old_key), old_key.len);
     struct dd_span value = dd_span_make(copy_of(old_value), old_value.len);
 
+    dd_assert(key.len > 0);
     if (rename) {
         dd_store_mem_delete(store, table, entry);
         ((char *)(uintptr_t)key.data)[where % key.len] ^= (char)with;

@@ -229,6 +229,16 @@ class World:
                 continue  # a line that is still being written
         return lines
 
+    def check(self) -> subprocess.CompletedProcess[str]:
+        """`durabled check` of the data, which no daemon has."""
+        return subprocess.run(
+            [str(BIN / "durabled"), "check", "--data", str(self.data)],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+
     def log_events(self, code: str) -> list[dict[str, Any]]:
         return [line for line in self.log_lines() if line.get("code") == code]
 

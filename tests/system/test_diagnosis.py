@@ -320,12 +320,7 @@ def look(world: World, arns: dict[str, str], case: str) -> None:
     diagnose(world, case, executionArn=arns["a"])
     assert world.describe("b")["Status"] == "SUCCEEDED"
     assert world.daemon and world.daemon.terminate() == 0
-    check = subprocess.run(
-        [str(BIN / "durabled"), "check", "--data", str(world.data)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    check = world.check()
     assert check.returncode == 1 and check.stdout.startswith("Store.Corrupt: ")
 
 
@@ -346,6 +341,26 @@ def test_record_missing(world: World) -> None:
         key, _ = of_execution(txn, index, arns["a"])[1]
         txn.delete(key, db=index)
     look(world, arns, "record missing")
+
+
+def test_check_goes_on_behind_a_damaged_record(world: World) -> None:
+    """A start over them is refused; the check reports every one."""
+    serve(world, "order")
+    world.start("order", "a", {"order": "a"})
+    world.finish("a")
+    assert world.daemon
+    world.daemon.kill()
+    with edited(world, b"journal") as (txn, journal):
+        records = list(txn.cursor(db=journal))[-2:]
+        for key, value in records:
+            txn.put(key, value[:-1] + bytes([value[-1] ^ 1]), db=journal)
+    refused(world)
+    diagnose(world, "journal changed")
+    done = world.check()
+    assert done.returncode != 0
+    for key, _ in records:
+        number = int.from_bytes(key, "big")
+        assert f"journal record {number}: the checksum is wrong" in done.stdout
 
 
 def test_damage_in_the_tail_of_the_journal(world: World) -> None:

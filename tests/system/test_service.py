@@ -6,12 +6,11 @@ import json
 import os
 import re
 import stat
-import subprocess
 from pathlib import Path
 
 from peer import Peer
 
-from conftest import BIN, HERE, World, wait_for
+from conftest import HERE, World, wait_for
 
 
 def ready(world: World, handler: str = "order") -> None:
@@ -144,13 +143,7 @@ def test_check_of_a_sound_store(world: World) -> None:
     world.start("order", "a", {"order": "1"})
     world.finish("a")
     world.daemon.terminate()
-    done = subprocess.run(
-        [str(BIN / "durabled"), "check", "--data", str(world.data)],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+    done = world.check()
     assert done.returncode == 0 and "no damage" in done.stdout
 
 

@@ -306,8 +306,8 @@ static void play(struct fake *fake, const json_t *step)
 static void play_hello(struct fake *fake)
 {
     json_t *step = json_pack("{s:s, s:{s:i}, s:{s:i, s:s, s:s, s:i}}", "call", "hello",
-                             "params", "level", DURABLED_LEVEL, "result", "level", fake->level, "version",
-                             "1.2.3", "mode", "serve", "pid", 4711);
+                             "params", "level", DURABLED_LEVEL, "result", "level", fake->level,
+                             "version", "1.2.3", "mode", "serve", "pid", 4711);
 
     play(fake, step);
     json_decref(step);
