@@ -31,6 +31,10 @@
 #define FOLD_RECORDS 1024
 #define FOLD_DELAY_MS 1000
 
+/* Open files beside connections: the store's, the loop's and the listener's are
+ * about twenty. */
+#define FILES_SPARE 32
+
 enum stage { STAGE_RUNNING, STAGE_DRAINING, STAGE_CLOSING, STAGE_CLOSED };
 
 struct daemon {
@@ -40,7 +44,8 @@ struct daemon {
     struct dd_journal *journal;
     struct dd_engine *engine;
     struct dd_server *server;
-    struct dd_http_server *http; /* NULL: off */
+    struct dd_http_server *http;          /* NULL: off */
+    size_t connections, http_connections; /* at most */
     struct dd_wall_timer *timer;
     uv_prepare_t prepare;
     uv_signal_t signals[2];
@@ -313,6 +318,19 @@ static int open_journal(struct daemon *daemon, const struct dd_options *options,
     return dd_journal_open(&journal, random, &daemon->journal, error);
 }
 
+/* How many connections the socket and HTTP may have, as far as there are descriptors.
+ * Above it a connection is refused and told; without a free descriptor it could only be
+ * dropped. */
+static void share_files(struct daemon *daemon, const struct dd_options *options)
+{
+    size_t http = *options->http ? DD_HTTP_CONNECTIONS_MAX : 0;
+    size_t files = dd_open_files(DD_CONNECTIONS_MAX + http + FILES_SPARE);
+
+    files = files > 2 * (size_t)FILES_SPARE ? files - FILES_SPARE : files / 2;
+    daemon->http_connections = http < files / 4 ? http : files / 4;
+    daemon->connections = files - daemon->http_connections;
+}
+
 static void open_engine(struct daemon *daemon, const struct dd_options *options)
 {
     struct dd_engine_config config = {
@@ -324,8 +342,9 @@ static void open_engine(struct daemon *daemon, const struct dd_options *options)
         .data = options->data,
         .http_hosts = options->http_hosts,
         .pid = getpid(),
+        .connections_max = daemon->connections,
         .default_execution_timeout_s = options->execution_timeout,
-        .default_retention_s = options->retention_days * 86400,
+        .default_retention_s = options->retention,
         .memory_budget = DD_MEMORY_BUDGET,
     };
 
@@ -343,7 +362,6 @@ static int open_server(struct daemon *daemon, const struct dd_options *options,
         .loop = &daemon->loop,
         .path = options->socket,
         .group = options->group,
-        .connections_max = DD_CONNECTIONS_MAX,
         .events = {daemon, on_opened, on_received, on_backlog, on_closed},
     };
 
@@ -357,6 +375,7 @@ static int open_http(struct daemon *daemon, const struct dd_options *options,
         .loop = &daemon->loop,
         .address = options->http,
         .remote = *options->http_hosts,
+        .connections_max = daemon->http_connections,
         .events = {daemon, on_requested, on_cancelled},
     };
 
@@ -370,6 +389,7 @@ static int start(struct daemon *daemon, const struct dd_options *options,
 
     if (rc)
         return rc;
+    share_files(daemon, options);
     open_engine(daemon, options);
     rc = open_server(daemon, options, error);
     return rc ? rc : open_http(daemon, options, error);

@@ -1,5 +1,6 @@
 /* Every maximum that bounds what a peer, a file or time can make grow, with its
- * reason. A number without a source says "chosen". */
+ * reason. A number without a source says "chosen". Those that a client meets are published
+ * in proto/protocol.toml; limits.c compares. */
 #pragma once
 
 /* One message on the socket. A result may be 6 MiB (Lambda's response limit)
@@ -72,6 +73,8 @@
 #define DD_CONNECTION_CALLS_MAX 65536
 /* Bytes queued towards one peer before its reads are paused; two largest frames. */
 #define DD_CONNECTION_BACKLOG_MAX (2u * DD_FRAME_MAX)
+/* Bytes of answers kept for a connection that goes on without them; a page. */
+#define DD_CONNECTION_KEPT_MAX 4096
 #define DD_CONNECTIONS_MAX 4096
 
 /* Handles of operations and contexts that one session has open; chosen. */
@@ -127,7 +130,7 @@
 #define DD_REMOVE_ENTRIES_MAX 256
 /* Due times in memory: the nearest ones, 1.5 MiB at most. */
 #define DD_DUE_WINDOW_MAX 65536
-/* One log line; the rest is cut off. Lines in memory before they are written. */
+/* One log line; its message is cut to fit. Lines in memory before they are written. */
 #define DD_LOG_LINE_MAX (16 * 1024)
 #define DD_LOG_BUFFER_MAX (256 * 1024)
 

@@ -73,6 +73,7 @@ int dd_wire_read_error(struct dd_params *params, const char *name, enum dd_prese
 
 int dd_wire_read_begin(struct dd_params *params, struct dd_begin *out, struct dd_error *error)
 {
+    struct dd_span profile;
     int rc = dd_params_text(params, "event", DD_REQUIRED, &out->event, error);
 
     out->deadline_ms = 0;
@@ -80,9 +81,13 @@ int dd_wire_read_begin(struct dd_params *params, struct dd_begin *out, struct dd
     if (rc == 0)
         rc = dd_params_bool(params, "observe", &out->observe, error);
     if (rc == 0)
-        rc = dd_params_text(params, "profile", DD_REQUIRED, &out->profile, error);
-    if (rc == 0)
-        rc = dd_params_text(params, "request_id", DD_OPTIONAL, &out->request_id, error);
+        rc = dd_params_text(params, "profile", DD_REQUIRED, &profile, error);
+    if (rc)
+        return rc;
+    out->profile = dd_profile_find(profile);
+    if (!out->profile)
+        return dd_params_refuse(params, "profile", error, "is none of the protocol's");
+    rc = dd_params_text(params, "request_id", DD_OPTIONAL, &out->request_id, error);
     if (rc == 0)
         rc = dd_params_int(params, "deadline_ms", DD_OPTIONAL, 0, INT64_MAX, &out->deadline_ms,
                            error);
@@ -170,7 +175,7 @@ static int read_strategy(struct dd_params *params, struct dd_call *out, struct d
         return 0;
     rc = read_retry(&retry, &out->retry, error);
     if (rc)
-        params->bad = retry.bad;
+        params->bad = "retry";
     return rc;
 }
 
@@ -242,7 +247,7 @@ static int read_typed(struct dd_params *params, struct dd_call *out, struct dd_e
         return rc;
     rc = read_batch(&batch, &out->batch, error);
     if (rc)
-        params->bad = batch.bad;
+        params->bad = "batch";
     return rc;
 }
 

@@ -14,7 +14,7 @@
 /* session.begin; spans into the message. */
 struct dd_begin {
     struct dd_span event;
-    struct dd_span profile;
+    const struct dd_profile *profile;
     struct dd_span request_id;
     int64_t deadline_ms;
     bool observe;

@@ -500,7 +500,7 @@ static void visit_head(void *user, const struct dd_head *head)
     struct list *list = user;
     char arn[DD_ARN_MAX + 1];
 
-    dd_executions_arn(list->engine, head, arn);
+    dd_arn_format(list->engine, head, arn);
     msgpack_pack_map(&list->packer, head->end_ms ? 6 : 5);
     dd_pack_cstr(&list->packer, "DurableExecutionArn");
     dd_pack_cstr(&list->packer, arn);

@@ -166,6 +166,20 @@ static void end_held(struct dd_engine *engine, struct dd_invocation *invocation)
                    "The process of the function ended before it returned");
 }
 
+static void log_held(struct dd_engine *engine, const struct dd_invocation *invocation)
+{
+    struct dd_resident *resident;
+    struct dd_error error;
+
+    if (dd_engine_load(engine, invocation->execution, &resident, &error) != 0)
+        return;
+    dd_log(engine->config.log, INVOCATION_HELD,
+           DD_LOG_TEXT("executionArn", dd_text_span(dd_execution_arn(resident->execution))),
+           DD_LOG_TEXT("requestId", dd_text_span(invocation->request_id)),
+           DD_LOG_TEXT("function", dd_text_span(invocation->function)),
+           DD_LOG_NUMBER("pid", invocation->process.pid));
+}
+
 static void hold(struct dd_engine *engine, struct dd_invocation *invocation)
 {
     const struct dd_ports *ports = &engine->config.ports;
@@ -181,10 +195,7 @@ static void hold(struct dd_engine *engine, struct dd_invocation *invocation)
         end_held(engine, invocation);
         return;
     }
-    dd_log(engine->config.log, INVOCATION_HELD,
-           DD_LOG_TEXT("requestId", dd_text_span(invocation->request_id)),
-           DD_LOG_TEXT("function", dd_text_span(invocation->function)),
-           DD_LOG_NUMBER("pid", invocation->process.pid));
+    log_held(engine, invocation);
 }
 
 /* --- recovery ---------------------------------------------------------------------------- */

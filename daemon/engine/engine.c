@@ -5,6 +5,8 @@
  * gathered for each peer are sent. */
 #include "engine/engine_priv.h"
 
+#include <stdio.h>
+
 #include "base/alloc.h"
 #include "base/limits.h"
 
@@ -71,6 +73,23 @@ static void count_memory(struct dd_engine *engine, struct dd_resident *resident)
     resident->memory = memory;
 }
 
+/* The head tells the ARN; where it is damaged too, `error` has the id. */
+static void log_corrupt(struct dd_engine *engine, struct dd_uuid id,
+                        const struct dd_error *error)
+{
+    char arn[DD_ARN_MAX + 1] = "";
+    struct dd_head head;
+
+    if (dd_journal_identity(engine->config.journal, id, &head)) {
+        dd_arn_format(engine, &head, arn);
+        dd_text_unref(head.function);
+        dd_text_unref(head.name);
+    }
+    dd_log(engine->config.log, EXECUTION_CORRUPT,
+           DD_LOG_TEXT("executionArn", dd_span_cstr(arn)),
+           DD_LOG_TEXT("error", dd_span_cstr(error->text)));
+}
+
 int dd_engine_load(struct dd_engine *engine, struct dd_uuid id, struct dd_resident **out,
                    struct dd_error *error)
 {
@@ -87,14 +106,9 @@ int dd_engine_load(struct dd_engine *engine, struct dd_uuid id, struct dd_reside
     rc = dd_journal_load(engine->config.journal, id, resident->execution, &resident->records,
                          error);
     if (rc) {
-        char text[DD_UUID_TEXT_LEN + 1];
-
         dd_engine_forget(engine, resident);
-        dd_uuid_format(id, text);
         if (rc != DD_NOT_FOUND)
-            dd_log(engine->config.log, EXECUTION_CORRUPT,
-                   DD_LOG_TEXT("execution", dd_span_cstr(text)),
-                   DD_LOG_TEXT("error", dd_span_cstr(error->text)));
+            log_corrupt(engine, id, error);
         return rc;
     }
     resident->closed_told =
@@ -163,6 +177,18 @@ void dd_engine_record(struct dd_engine *engine, struct dd_resident *resident,
 }
 
 /* --- names ------------------------------------------------------------------------------- */
+
+void dd_arn_format(const struct dd_engine *engine, const struct dd_head *head,
+                   char out_arn[DD_ARN_MAX + 1])
+{
+    char id[DD_UUID_TEXT_LEN + 1];
+
+    dd_uuid_format(head->id, id);
+    snprintf(out_arn, DD_ARN_MAX + 1,
+             "arn:aws:lambda:%s:%s:function:%s:$LATEST/durable-execution/%s/%s",
+             engine->service.region, engine->service.account, head->function->data,
+             head->name->data, id);
+}
 
 bool dd_arn_execution_id(struct dd_span arn, struct dd_uuid *out_id)
 {

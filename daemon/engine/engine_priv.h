@@ -36,6 +36,7 @@ struct dd_engine {
 
     struct dd_list peers; /* of dd_peer */
     size_t peers_len;
+    bool crowded_told;
     uint64_t last_peer, last_call, last_session, last_worker;
 
     struct dd_map calls;       /* id -> dd_pending */
@@ -85,6 +86,10 @@ void dd_engine_record(struct dd_engine *engine, struct dd_resident *resident,
 /* Finds what a caller calls an execution: ARN, id, name, or "-". */
 int dd_engine_resolve(struct dd_engine *engine, struct dd_span text, struct dd_uuid *out_id,
                       struct dd_error *error) DD_MUST_CHECK;
+
+/* The ARN of the execution that `head` is of. */
+void dd_arn_format(const struct dd_engine *engine, const struct dd_head *head,
+                   char out_arn[DD_ARN_MAX + 1]);
 
 /* The execution id at the end of an ARN; false when it has none. */
 bool dd_arn_execution_id(struct dd_span arn, struct dd_uuid *out_id);
@@ -159,7 +164,8 @@ struct dd_peer {
     struct dd_stream stream;
     struct dd_frame scanner;
     struct dd_buf in;  /* the message being received */
-    struct dd_buf out; /* answers of this turn */
+    struct dd_buf out; /* answers of this turn, and those kept */
+    size_t kept;       /* bytes of `out` that nobody waits for; see dd_peers_flush() */
     int64_t level;     /* 0 before hello */
     bool paused;
     struct dd_worker *worker;
@@ -179,6 +185,8 @@ struct dd_pending {
     struct dd_list parked; /* among a worker's slots */
     uint64_t message;      /* the RPC's id */
     int method;            /* row of the method table */
+    struct dd_text *arn;   /* of the execution it concerns, for the log; NULL: none known */
+    bool ahead;            /* its caller goes on without the answer */
     struct dd_buf result;  /* the encoded result, when it has to wait for the gate */
     /* execution.wait and execution.logs: asked again when the execution changes */
     struct dd_waiter waiter;
@@ -375,7 +383,3 @@ struct dd_list_filter {
 bool dd_executions_list(struct dd_engine *engine, const struct dd_list_filter *filter,
                         void (*visit)(void *user, const struct dd_head *head), void *user,
                         struct dd_uuid *out_last);
-
-/* Writes the ARN of an execution whose head is at hand. */
-void dd_executions_arn(const struct dd_engine *engine, const struct dd_head *head,
-                       char out_arn[DD_ARN_MAX + 1]);

@@ -193,18 +193,6 @@ int dd_executions_history(struct dd_engine *engine, struct dd_resident *resident
 
 /* --- the list ---------------------------------------------------------------------------- */
 
-void dd_executions_arn(const struct dd_engine *engine, const struct dd_head *head,
-                       char out_arn[DD_ARN_MAX + 1])
-{
-    char id[DD_UUID_TEXT_LEN + 1];
-
-    dd_uuid_format(head->id, id);
-    snprintf(out_arn, DD_ARN_MAX + 1,
-             "arn:aws:lambda:%s:%s:function:%s:$LATEST/durable-execution/%s/%s",
-             engine->service.region, engine->service.account, head->function->data,
-             head->name->data, id);
-}
-
 struct listing {
     const struct dd_list_filter *filter;
     void (*visit)(void *user, const struct dd_head *head);

@@ -10,15 +10,10 @@
 
 #include "base/alloc.h"
 #include "base/limits.h"
+#include "base/utf8.h"
 #include "codec/json.h"
 #include "codec/pack.h"
-
-#define LEVEL 2
-
-struct method {
-    const char *name;
-    int (*run)(struct dd_pending *pending, struct dd_params *params, struct dd_error *error);
-};
+#include "proto/level.h"
 
 static void pack_int(msgpack_packer *packer, const char *name, int64_t value)
 {
@@ -54,10 +49,10 @@ static int hello(struct dd_pending *pending, struct dd_params *params, struct dd
         rc = dd_params_text(params, "client", DD_REQUIRED, &client, error);
     if (rc)
         return rc;
-    pending->peer->level = level < LEVEL ? level : LEVEL;
+    pending->peer->level = level < DD_LEVEL ? level : DD_LEVEL;
     dd_pack_init(&packer, &pending->result);
     msgpack_pack_map(&packer, 4);
-    pack_int(&packer, "level", LEVEL);
+    pack_int(&packer, "level", DD_LEVEL);
     pack_cstr(&packer, "version", config->version);
     pack_cstr(&packer, "mode", "serve");
     pack_int(&packer, "pid", config->pid);
@@ -85,7 +80,7 @@ static bool valid_name(struct dd_span name, size_t len_max)
 static int read_function(struct dd_engine *engine, struct dd_params *params,
                          struct dd_function *out, struct dd_error *error)
 {
-    int64_t retention_days = engine->config.default_retention_s / 86400;
+    int64_t retention_days = 0;
     bool durable = true;
     struct dd_span name;
     int rc = dd_params_text(params, "name", DD_REQUIRED, &name, error);
@@ -105,7 +100,8 @@ static int read_function(struct dd_engine *engine, struct dd_params *params,
     if (rc == 0)
         rc = dd_params_int(params, "retention_days", DD_OPTIONAL, 1, DD_RETENTION_DAYS_MAX,
                            &retention_days, error);
-    out->retention_s = retention_days * 86400;
+    out->retention_s =
+        retention_days ? retention_days * 86400 : engine->config.default_retention_s;
     if (rc == 0)
         rc = dd_params_bool(params, "durable", &durable, error);
     out->plain = !durable;
@@ -365,6 +361,11 @@ static int session_call(struct dd_pending *pending, struct dd_params *params,
     struct dd_call call;
     int rc = own_session(pending->peer, params, &attached, error);
 
+    if (rc)
+        return rc;
+    pending->arn = dd_text_ref(attached->arn);
+    if (kind == DD_CALL_START)
+        rc = dd_params_bool(params, "ahead", &pending->ahead, error);
     if (rc == 0)
         rc = dd_wire_read_call(kind, params, &call, error);
     if (rc)
@@ -391,6 +392,58 @@ SESSION_CALL(session_batch, DD_CALL_BATCH)
 SESSION_CALL(session_unwound, DD_CALL_UNWOUND)
 SESSION_CALL(session_end, DD_CALL_END)
 #undef SESSION_CALL
+
+/* Bytes of a line's level, chosen; and of all around its message and fields. */
+#define LINE_LEVEL 32
+#define LINE_REST 128
+
+/* Fields that take half a line or more are left out, and the message is cut. */
+static void pack_line(struct dd_buf *line, struct dd_params *params, int64_t time_ms,
+                      struct dd_span level, struct dd_span message)
+{
+    struct dd_span fields = DD_SPAN("\x80"); /* an empty map */
+    msgpack_packer packer;
+    struct dd_buf given;
+
+    dd_buf_init(&given, DD_LOG_LINE_MAX / 2);
+    if (dd_params_raw(params, "fields", &given) && !given.failed)
+        fields = dd_buf_span(&given);
+    dd_pack_init(&packer, line);
+    pack_int(&packer, "time_ms", time_ms);
+    dd_pack_cstr(&packer, "level");
+    dd_pack_span(&packer, dd_utf8_cut(level, LINE_LEVEL));
+    dd_pack_cstr(&packer, "message");
+    dd_pack_span(&packer, dd_utf8_cut(message, DD_LOG_LINE_MAX - LINE_REST - fields.len));
+    dd_pack_cstr(&packer, "fields");
+    dd_buf_append_span(line, fields);
+    dd_buf_deinit(&given);
+}
+
+/* Kept for execution.logs, or dropped. */
+static void session_log(struct dd_peer *peer, struct dd_params *params)
+{
+    struct dd_attached *attached;
+    struct dd_span level, message;
+    struct dd_params fields;
+    struct dd_error error;
+    struct dd_buf line;
+    int64_t time_ms;
+    bool given;
+
+    if (own_session(peer, params, &attached, &error) != 0 ||
+        dd_params_int(params, "time_ms", DD_REQUIRED, 0, INT64_MAX, &time_ms, &error) != 0 ||
+        dd_params_text(params, "level", DD_REQUIRED, &level, &error) != 0 ||
+        dd_params_text(params, "message", DD_REQUIRED, &message, &error) != 0 ||
+        dd_params_map(params, "fields", DD_OPTIONAL, &fields, &given, &error) != 0)
+        return;
+    dd_buf_init(&line, DD_LOG_LINE_MAX);
+    pack_line(&line, params, time_ms, level, message);
+    if (!line.failed) {
+        dd_journal_log(peer->engine->config.journal, attached->execution, dd_buf_span(&line));
+        dd_watch_wake(peer->engine, attached->execution);
+    }
+    dd_buf_deinit(&line);
+}
 
 /* --- starting ---------------------------------------------------------------------------- */
 
@@ -429,6 +482,9 @@ static int execution_start(struct dd_pending *pending, struct dd_params *params,
         rc = dd_executions_start(pending->engine, &start, &resident, &existing, error);
     if (rc == 0)
         answer_started(pending, resident, existing);
+    /* All else that the service judges was judged above. */
+    if (rc == DD_VALIDATION)
+        params->bad = "name";
     return rc;
 }
 
@@ -729,7 +785,7 @@ static void visit_head(void *user, const struct dd_head *head)
     bool open = head->status == DD_EXECUTION_RUNNING;
     char arn[DD_ARN_MAX + 1];
 
-    dd_executions_arn(list->engine, head, arn);
+    dd_arn_format(list->engine, head, arn);
     msgpack_pack_map(&list->packer,
                      6 + (size_t)(head->end_ms != 0) + (open && head->next_due_ms != 0));
     pack_cstr(&list->packer, "arn", arn);
@@ -1015,7 +1071,7 @@ static int daemon_status(struct dd_pending *pending, struct dd_params *params,
     msgpack_pack_map(&packer, 18);
     pack_cstr(&packer, "version", config->version);
     pack_int(&packer, "pid", config->pid);
-    pack_int(&packer, "level", LEVEL);
+    pack_int(&packer, "level", DD_LEVEL);
     pack_cstr(&packer, "mode", "serve");
     pack_cstr(&packer, "socket", config->socket);
     pack_cstr(&packer, "data", config->data);
@@ -1057,45 +1113,25 @@ static int daemon_log_level(struct dd_pending *pending, struct dd_params *params
 
 /* --- the table --------------------------------------------------------------------------- */
 
-static const struct method methods[] = {
-    {"hello", hello},
-    {"worker.register", worker_register},
-    {"worker.next", worker_next},
-    {"worker.respond", worker_respond},
-    {"worker.fail", worker_fail},
-    {"worker.release", worker_release},
-    {"worker.drain", worker_drain},
-    {"session.begin", session_begin},
-    {"session.join", session_join},
-    {"session.operations", session_operations},
-    {"session.start", session_start},
-    {"session.await", session_await},
-    {"session.succeed", session_succeed},
-    {"session.fail", session_fail},
-    {"session.decide", session_decide},
-    {"session.retry", session_retry},
-    {"session.batch", session_batch},
-    {"session.unwound", session_unwound},
-    {"session.end", session_end},
-    {"execution.start", execution_start},
-    {"execution.wait", execution_wait},
-    {"execution.describe", execution_describe},
-    {"execution.history", execution_history},
-    {"execution.list", execution_list},
-    {"execution.stop", execution_stop},
-    {"execution.logs", execution_logs},
-    {"callback.succeed", callback_succeed},
-    {"callback.fail", callback_fail},
-    {"callback.heartbeat", callback_heartbeat},
-    {"function.list", function_list},
-    {"daemon.status", daemon_status},
-    {"daemon.log_level", daemon_log_level},
+/* A method of proto/protocol.toml: a call has `run`, a notification `take`. */
+struct method {
+    const char *name;
+    int since; /* the level that introduced it */
+    int (*run)(struct dd_pending *pending, struct dd_params *params, struct dd_error *error);
+    void (*take)(struct dd_peer *peer, struct dd_params *params);
 };
 
-static int find_method(struct dd_span name)
+#define DD_CALL_ROW(name, function, since) {name, since, function, NULL},
+#define DD_NOTIFICATION_ROW(name, function, since) {name, since, NULL, function},
+static const struct method methods[] = {
+#include "proto/methods.inc"
+};
+
+/* Its place in the table; -1: no such method at that level. */
+static int find_method(struct dd_span name, int64_t level)
 {
     for (size_t i = 0; i < DD_COUNT(methods); i++) {
-        if (dd_span_is(name, methods[i].name))
+        if (methods[i].since <= level && dd_span_is(name, methods[i].name))
             return (int)i;
     }
     return -1;
@@ -1108,15 +1144,16 @@ const char *dd_method_name(int method)
 
 void dd_method_call(struct dd_pending *pending, const struct dd_rpc *rpc)
 {
+    int64_t level = pending->peer->level ? pending->peer->level : DD_LEVEL;
     struct dd_params params = rpc->params;
     struct dd_error error;
     int rc;
 
-    pending->method = find_method(rpc->method);
-    if (pending->method < 0)
-        rc = dd_fail(&error, DD_UNKNOWN_METHOD, "no method '%.*s' at level %d",
+    pending->method = find_method(rpc->method, level);
+    if (pending->method < 0 || !methods[pending->method].run)
+        rc = dd_fail(&error, DD_UNKNOWN_METHOD, "no method '%.*s' at level %" PRId64,
                      (int)(rpc->method.len > 64 ? 64 : rpc->method.len), rpc->method.data,
-                     LEVEL);
+                     level);
     else if (pending->peer->level == 0 && methods[pending->method].run != hello)
         rc = dd_fail(&error, DD_OUT_OF_ORDER, "hello comes first");
     else
@@ -1136,36 +1173,11 @@ void dd_method_again(struct dd_waiter *waiter)
         dd_pending_refuse(pending, &error, NULL);
 }
 
-/* session.log, the one notification: kept as it came, or dropped. */
 void dd_method_notify(struct dd_peer *peer, const struct dd_rpc *rpc)
 {
     struct dd_params params = rpc->params;
-    struct dd_attached *attached;
-    struct dd_span level, message;
-    msgpack_packer packer;
-    struct dd_error error;
-    struct dd_buf line;
-    int64_t time_ms;
+    int method = find_method(rpc->method, peer->level);
 
-    if (peer->level == 0 || !dd_span_is(rpc->method, "session.log") ||
-        own_session(peer, &params, &attached, &error) != 0 ||
-        dd_params_int(&params, "time_ms", DD_REQUIRED, 0, INT64_MAX, &time_ms, &error) != 0 ||
-        dd_params_text(&params, "level", DD_REQUIRED, &level, &error) != 0 ||
-        dd_params_text(&params, "message", DD_REQUIRED, &message, &error) != 0)
-        return;
-    dd_buf_init(&line, DD_LOG_BYTES_MAX);
-    dd_pack_init(&packer, &line);
-    pack_int(&packer, "time_ms", time_ms);
-    dd_pack_cstr(&packer, "level");
-    dd_pack_span(&packer, level);
-    dd_pack_cstr(&packer, "message");
-    dd_pack_span(&packer, message);
-    dd_pack_cstr(&packer, "fields");
-    if (!dd_params_raw(&params, "fields", &line))
-        msgpack_pack_map(&packer, 0);
-    if (!line.failed) {
-        dd_journal_log(peer->engine->config.journal, attached->execution, dd_buf_span(&line));
-        dd_watch_wake(peer->engine, attached->execution);
-    }
-    dd_buf_deinit(&line);
+    if (method >= 0 && methods[method].take)
+        methods[method].take(peer, &params);
 }

@@ -197,6 +197,19 @@ static void write_ended(struct dd_buf *out, const struct dd_answer *answer)
     dd_buf_deinit(&output);
 }
 
+/* The session engine's refusals begin with the field that they are about: "seconds: must
+ * be at least 1". Gives "" when one does not. */
+static void field_of(const struct dd_error *error, char *out, size_t size)
+{
+    size_t len = strspn(error->text, "abcdefghijklmnopqrstuvwxyz_");
+
+    out[0] = '\0';
+    if (error->text[len] == ':' && len < size) {
+        memcpy(out, error->text, len);
+        out[len] = '\0';
+    }
+}
+
 static void on_answer(void *user, const struct dd_answer *answer)
 {
     struct dd_attached *attached = user;
@@ -205,8 +218,11 @@ static void on_answer(void *user, const struct dd_answer *answer)
     if (!pending)
         return;
     if (answer->kind == DD_ANSWER_ERROR) {
+        char field[32];
+
         log_determinism(attached, answer);
-        dd_pending_refuse(pending, answer->error, NULL);
+        field_of(answer->error, field, sizeof field);
+        dd_pending_refuse(pending, answer->error, field[0] ? field : NULL);
         return;
     }
     if (answer->kind == DD_ANSWER_ENDED)
@@ -237,7 +253,6 @@ int dd_session_method_begin(struct dd_pending *pending, const struct dd_begin *c
 {
     struct dd_engine *engine = pending->engine;
     struct dd_peer *peer = pending->peer;
-    const struct dd_profile *profile = dd_profile_find(call->profile);
     const struct dd_session_effects effects = {NULL, on_answer, on_checkpoint, on_load};
     struct dd_session_begin begin = {.call = pending->id, .now_ms = engine->now_ms};
     struct dd_session_effects bound = effects;
@@ -245,10 +260,6 @@ int dd_session_method_begin(struct dd_pending *pending, const struct dd_begin *c
     struct dd_event event;
     int rc;
 
-    if (!profile)
-        return dd_fail(error, DD_BAD_PARAMS, "profile: unknown '%.*s'",
-                       (int)(call->profile.len > 40 ? 40 : call->profile.len),
-                       call->profile.data);
     if (peer->sessions_len >= DD_CONNECTION_SESSIONS_MAX)
         return dd_fail(error, DD_TOO_MANY_REQUESTS, "too many sessions on one connection: %d",
                        DD_CONNECTION_SESSIONS_MAX);
@@ -279,7 +290,7 @@ int dd_session_method_begin(struct dd_pending *pending, const struct dd_begin *c
     begin.operations = event.operations;
     begin.operations_len = event.operations_len;
     begin.marker = dd_text_span(event.marker);
-    begin.profile = profile;
+    begin.profile = call->profile;
     begin.seed = dd_rng_next(&engine->jitter);
     begin.observe = call->observe;
     attached->updated = event.updated;

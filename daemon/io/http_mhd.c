@@ -477,25 +477,16 @@ static int open_socket(struct dd_http_server *server, int *out_fd, struct dd_err
 
 /* --- start and stop ---------------------------------------------------------------------- */
 
-/* The library's own decoding is not wanted: the owner splits first. */
-static size_t keep_raw(void *user, struct MHD_Connection *connection, char *text)
-{
-    (void)user;
-    (void)connection;
-    return strlen(text);
-}
-
 static int start_daemon(struct dd_http_server *server, int fd, struct dd_error *error)
 {
     server->daemon = MHD_start_daemon(
         MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, on_request, server,
         MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_URI_LOG_CALLBACK, on_target, server,
-        MHD_OPTION_UNESCAPE_CALLBACK, keep_raw, NULL, MHD_OPTION_NOTIFY_COMPLETED, on_completed,
-        NULL, MHD_OPTION_NOTIFY_CONNECTION, on_connection, server,
-        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)DD_HTTP_CONNECTION_BYTES,
-        MHD_OPTION_CONNECTION_LIMIT, (unsigned)DD_HTTP_CONNECTIONS_MAX,
-        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)DD_HTTP_IDLE_S, MHD_OPTION_STRICT_FOR_CLIENT,
-        1, MHD_OPTION_END);
+        MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL, MHD_OPTION_NOTIFY_CONNECTION,
+        on_connection, server, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+        (size_t)DD_HTTP_CONNECTION_BYTES, MHD_OPTION_CONNECTION_LIMIT,
+        (unsigned)server->config.connections_max, MHD_OPTION_CONNECTION_TIMEOUT,
+        (unsigned)DD_HTTP_IDLE_S, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
     if (server->daemon)
         return 0;
     close(fd);

@@ -26,6 +26,10 @@ bool dd_process_alive(int64_t pid, uint64_t started);
  * not be seen (another user's). */
 int64_t dd_port_holder(uint16_t port);
 
+/* Lets the process have `wanted` open files, or as many as its hard limit allows;
+ * returns how many it may have. */
+size_t dd_open_files(size_t wanted);
+
 /* Makes the missing directories above `path`, mode 0700. */
 int dd_make_parents(const char *path, struct dd_error *error) DD_MUST_CHECK;
 

@@ -12,7 +12,7 @@ from urllib.parse import quote, urlsplit
 import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
-from test_service import Raw
+from peer import Peer
 
 from conftest import PATIENCE_S, World
 
@@ -64,18 +64,15 @@ class Function:
 
     def __init__(self, world: World, name: str = "f", **members: Any) -> None:
         self.name = name
-        self.peer = Raw(world)
-        self.number = 0
+        self.peer = Peer(world).hello()
         self.request_id = ""
-        self.call("hello", {"level": 1, "client": "test"})
         self.call(
             "worker.register",
             {"functions": [{"name": name, **members}], "concurrency": 9, "instance": "test"},
         )
 
     def call(self, method: str, params: dict[str, Any]) -> Any:
-        self.number += 1
-        error, result = self.peer.call(method, params, self.number)
+        error, result = self.peer.call(method, params)
         assert error is None, error
         return result
 

@@ -118,7 +118,7 @@ void cursor_window(struct dd_session *session, struct dd_answer *window)
         size += next;
         session->entries_at++;
     }
-    window->entries = session->entries + begin;
+    window->entries = session->entries ? session->entries + begin : NULL;
     window->entries_len = session->entries_at - begin;
     window->more = session->entries_at < session->entries_len;
 }

@@ -338,8 +338,9 @@ static const char *bad_start(struct dd_session *session, const struct unit *cont
         return "position: counts from 1";
     if (call->type >= DD_COUNT(starts) || !starts[call->type])
         return "type: this daemon does not start operations of this type";
-    if (call->type == DD_TYPE_WAIT && (call->seconds < 1 || call->seconds > DD_SECONDS_MAX))
-        return "seconds: must be from 1 to 31622400";
+    /* The service says what is too long. */
+    if (call->type == DD_TYPE_WAIT && call->seconds < 1)
+        return "seconds: must be at least 1";
     if (call->type == DD_TYPE_CHAINED_INVOKE && !call->function.data)
         return "function: is missing";
     if (call->is_batch && call->is_virtual)

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from durabled._protocol import Method
 from durabled._wire import CallError, Connection
 from durabled.config import Duration
 from durabled.exceptions import DurableExecutionsError, error_object
@@ -223,7 +224,7 @@ class Client:
         answer: Any = self._call("function.list")["functions"]
         return answer  # type: ignore[no-any-return]
 
-    def _call(self, method: str, **params: Any) -> dict[str, Any]:
+    def _call(self, method: Method, **params: Any) -> dict[str, Any]:
         with self._lock:
             if self._connection is None or self._connection.lost or not self._connection.mine:
                 self._connection = Connection(self._path)
