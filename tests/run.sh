@@ -18,7 +18,9 @@ lint      | clang clang-format clang-tidy     | ctest_height lint "^lint$"
 clang     | clang                             | build_height lint
 pylint    | python3-venv                      | python_lint_height
 python    | python3-venv                      | pytest_height release client/python/tests
-system    | python3-venv                      | pytest_height release tests/system
+system    | python3-venv                      | pytest_height dev tests/system
+tsan      | python3-venv                      | tsan_height
+fuzz      | clang libclang-rt-dev             | fuzz_height
 sim       |                                   | sim_height
 mutations | patch                             | mutations_height
 quickstart | python3-venv                     | checked quickstart bash deploy/quickstart.sh
@@ -99,13 +101,16 @@ print(passed, failed)
 PY
 }
 
+# What stands before the command of a test run, for heights that need something.
+under=()
+
 # run_counted NAME JUNIT COMMAND...: COMMAND writes JUNIT. A run that fails without a
 # failed test, or has no test at all, counts as one failure.
 run_counted() {
     local name=$1 junit=$2 good bad rc=0
     shift 2
     rm -f "$junit"
-    "$@" || rc=$?
+    "${under[@]}" "$@" || rc=$?
     read -r good bad <<<"$(junit_totals "$junit")"
     if [ "$bad" -eq 0 ] && { [ "$rc" -ne 0 ] || [ "$good" -eq 0 ]; }; then
         bad=1
@@ -155,8 +160,8 @@ python_lint_height() {
     local bin=$build/venv/bin good=0 bad=0 check
     build_venv
     say "ruff, mypy"
-    for check in "ruff check client/python tests/system" \
-        "ruff format --check client/python tests/system" \
+    for check in "ruff check client/python tests/system tests/fuzz" \
+        "ruff format --check client/python tests/system tests/fuzz" \
         "mypy --config-file client/python/pyproject.toml client/python/src/durabled"; do
         # shellcheck disable=SC2086
         if "$bin"/$check; then good=$((good + 1)); else bad=$((bad + 1)); fi
@@ -179,6 +184,25 @@ sim_height() {
     say "simulator: ${DURABLED_SIM_SEEDS:=10000} seeds"
     checked "simulator" "$sim" --seeds "$DURABLED_SIM_SEEDS" --jobs "$jobs" --coverage
     checked "simulator, outages" "$sim" --outage --seeds 200 --jobs "$jobs"
+}
+
+# fuzz_height: the corpus with gcc, and with clang as the beginning of a short run.
+fuzz_height() {
+    ctest_height dev "^fuzz$"
+    ctest_height fuzz "^fuzz$"
+}
+
+# tsan_height: what has threads, and the system tests, under ThreadSanitizer, which ends a
+# program at its first report. Its shadow memory does not go with the addresses that some
+# kernels choose, so the programs get fixed ones.
+tsan_height() {
+    local under=(setarch -R env TSAN_OPTIONS=halt_on_error=1 DURABLED_TORTURE_S=8)
+    setarch -R true 2>/dev/null || under=("${under[@]:2}") # a container may forbid it
+    ctest_height tsan "^(unit|trace|adapter)$"
+    pytest_height tsan tests/system
+    say "simulator (tsan)"
+    checked "simulator (tsan)" "${under[@]}" "$build/tsan/tests/sim/durabled_sim" --seeds 20 \
+        --jobs "${DD_JOBS:-$(nproc)}"
 }
 
 # mutations_height: each defect that is kept as a patch is found by the simulator.

@@ -2,6 +2,7 @@
 #include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <time.h>
 
 #include "cli.h"
@@ -70,7 +71,7 @@ static const struct row {
     {"payload", OPTION_PAYLOAD, "JSON|@FILE|-", START,
      "Input: JSON, a file, or standard input"},
     {"wait", OPTION_WAIT, NULL, START, "Wait for the end; print the result, exit by outcome"},
-    {"status", OPTION_STATUS, "STATUS", LS, "RUNNING, SUCCEEDED, FAILED, TIMED_OUT or STOPPED"},
+    {"status", OPTION_STATUS, "STATUS", LS, "RUNNING, SUCCEEDED, FAILED, TIMED_OUT, STOPPED"},
     {"function", OPTION_FUNCTION, "NAME", LS, "Only executions of this function"},
     {"since", OPTION_SINCE, "WHEN", LS,
      "Started since: 90s, 15m, 2h, 3d, or 2026-11-23[T14:03]"},
@@ -82,6 +83,10 @@ static const struct row {
     {"help", 'h', NULL, EVERY, "This text; after a verb, that verb's"},
     {"version", OPTION_VERSION, NULL, EVERY, "Print the version"},
 };
+
+static const char *const statuses[] = {"RUNNING",   "SUCCEEDED", "FAILED",
+                                       "TIMED_OUT", "STOPPED",   NULL};
+static const char *const levels[] = {"DEBUG", "INFO", "WARN", "ERROR", NULL};
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
@@ -175,6 +180,14 @@ static bool parse_since(const char *text, int64_t reference_ms, int64_t *out_ms)
     return false;
 }
 
+/* The one of `words` that `text` is, in any case; NULL: none. */
+static const char *among(const char *text, const char *const *words)
+{
+    while (*words && strcasecmp(text, *words) != 0)
+        words++;
+    return *words;
+}
+
 static bool parse_limit(const char *text, int64_t *out)
 {
     char *end;
@@ -200,8 +213,12 @@ static bool take_option(struct args *args, int value, const char *argument,
         args->wait = true;
         return true;
     case OPTION_STATUS:
-        args->status = argument;
-        return true;
+        args->status = among(argument, statuses);
+        if (args->status)
+            return true;
+        (void)snprintf(problem, size, "--status: '%s' is none of %s", argument,
+                       find_row(OPTION_STATUS)->help);
+        return false;
     case OPTION_FUNCTION:
         args->function = argument;
         return true;
@@ -264,6 +281,9 @@ static bool take_words(struct args *args, int count, char **words, int given, ch
                        words[verb->subject == NO_SUBJECT ? 1 : 2]);
     else if (verb->bit == STOP && args->subject && strcmp(args->subject, "-") == 0)
         (void)snprintf(problem, size, "stop: - is not taken; name the execution to stop");
+    else if (verb->bit == LOG_LEVEL && args->subject && !among(args->subject, levels))
+        (void)snprintf(problem, size, "log-level: '%s' is none of DEBUG, INFO, WARN, ERROR",
+                       args->subject);
     else if (given & ~(int)verb->bit)
         (void)snprintf(problem, size, "%s: an option of another verb; see durablectl %s --help",
                        verb->name, verb->name);

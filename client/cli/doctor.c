@@ -108,7 +108,7 @@ static void check_space(struct exam *exam, const struct durabled_status *status)
     put_line(exam, "store", text,
              percent < STORE_PERCENT_MAX
                  ? NULL
-                 : "restart the daemon with a larger --map-size, or lower --retention-days");
+                 : "restart the daemon with a larger --map-size, or lower --retention");
     format_bytes(used, sizeof used, status->disk_free_bytes);
     (void)snprintf(text, sizeof text, "%s free", used);
     put_line(exam, "disk", text,
@@ -153,8 +153,9 @@ static void check_functions(struct exam *exam, struct durabled *connection,
 
         if (function->queued == 0 || function->workers > 0)
             continue;
-        (void)snprintf(text, sizeof text, "%.64s: %lld executions wait and no worker serves it",
-                       function->name, (long long)function->queued);
+        (void)snprintf(text, sizeof text, "%.64s: no worker serves it, %lld execution%s wait%s",
+                       function->name, (long long)function->queued,
+                       function->queued == 1 ? "" : "s", function->queued == 1 ? "s" : "");
         put_line(exam, "functions", text, "start a worker of this function");
     }
     durabled_reply_free(functions.reply);

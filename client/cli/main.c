@@ -1,5 +1,6 @@
 /* durablectl: the operator's tool. Each verb is one function below. */
 #include <errno.h>
+#include <jansson.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -101,6 +102,20 @@ static char *read_payload(const char *given, size_t *out_len, char *problem, siz
     return text;
 }
 
+/* The daemon takes any text; a slip of the operator's would fail in the handler. */
+static bool is_json(const char *text, size_t len, char *problem, size_t size)
+{
+    json_error_t error;
+    json_t *value = json_loadb(
+        text, len, JSON_DECODE_ANY | JSON_DECODE_INT_AS_REAL | JSON_ALLOW_NUL, &error);
+
+    if (!value)
+        (void)snprintf(problem, size, "--payload: no JSON: %.200s (line %d, column %d)",
+                       error.text, error.line, error.column);
+    json_decref(value);
+    return value != NULL;
+}
+
 static void put_outcome(const struct durabled_outcome *outcome)
 {
     const struct durabled_failure *failure = outcome->failure;
@@ -156,8 +171,10 @@ static int run_start(const struct args *args, struct durabled *connection)
 
     if (args->payload) {
         payload = read_payload(args->payload, &options.payload_len, problem, sizeof problem);
-        if (!payload)
+        if (!payload || !is_json(payload, options.payload_len, problem, sizeof problem)) {
+            free(payload);
             return usage(problem);
+        }
         options.payload = payload;
     }
     rc = durabled_client_start(connection, args->subject, &options, &started, &error);
@@ -253,12 +270,11 @@ static int run_ls(const struct args *args, struct durabled *connection)
     struct durabled_error error;
     struct screen screen;
     char *marker = NULL;
+    bool first = true;
     size_t shown = 0;
     int rc;
 
     screen_init(&screen, stdout);
-    if (args->json)
-        fputs("{\"executions\": [", stdout);
     do {
         filter.marker = marker;
         if (args->limit > 0)
@@ -270,6 +286,9 @@ static int run_ls(const struct args *args, struct durabled *connection)
         marker = NULL;
         if (rc != DURABLED_OK)
             return complain(&error);
+        if (args->json && first)
+            fputs("{\"executions\": [", stdout);
+        first = false;
         if (!args->json && shown == 0 && page.len > 0)
             fprintf(stdout, "%s%-36s %-20s %-12s %-19s  %s\n", paint(&screen, BOLD), "name",
                     "function", "state", "started", unpaint(&screen));
@@ -426,16 +445,9 @@ static int run_logs(const struct args *args, struct durabled *connection)
 static int run_log_level(const struct args *args, struct durabled *connection)
 {
     struct durabled_error error;
-    char level[16], set[16];
-    size_t i = 0;
+    char level[16];
 
-    for (; args->subject && args->subject[i] && i < sizeof set - 1; i++)
-        set[i] = (char)(args->subject[i] >= 'a' && args->subject[i] <= 'z'
-                            ? args->subject[i] - 'a' + 'A'
-                            : args->subject[i]);
-    set[i] = '\0';
-    if (durabled_client_log_level(connection, args->subject ? set : NULL, level, &error) !=
-        DURABLED_OK)
+    if (durabled_client_log_level(connection, args->subject, level, &error) != DURABLED_OK)
         return complain(&error);
     fprintf(stdout, args->json ? "{\"log_level\": \"%s\"}\n" : "%s\n", level);
     return EXIT_OK;

@@ -144,7 +144,7 @@ static void format_closed(char *out, size_t size, const msgpack_object *executio
         (void)snprintf(out, size, "It %s at %s after %s, with %.*s: %.*s.", how, when, took,
                        (int)type.len, type.data, (int)(message.len > 300 ? 300 : message.len),
                        message.data);
-    else if (error)
+    else if (doc_get(error, "ErrorType"))
         (void)snprintf(out, size, "It %s at %s after %s, with %.*s.", how, when, took,
                        (int)type.len, type.data);
     else

@@ -21,7 +21,8 @@ static void ignore_durable(void *user, int status, const struct dd_error *error)
 
 static int walk(struct dd_store *store, struct dd_error *error)
 {
-    struct dd_journal_config config = {.store = store, .on_durable = ignore_durable};
+    struct dd_journal_config config = {
+        .store = store, .on_durable = ignore_durable, .verify = true};
     static const uint8_t no_secret[32];
     struct dd_journal *journal;
     size_t findings;

@@ -27,5 +27,7 @@ int main(int argc, char **argv)
     rc = strcmp(options.command, "check") == 0 ? dd_check(&options, &error)
                                                : dd_serve(&options, &error);
     dd_options_deinit(&options);
-    return rc == 0 ? EXIT_STARTED : EXIT_FAILED;
+    if (rc == 0)
+        return EXIT_STARTED;
+    return rc == DD_USAGE ? EXIT_USAGE : EXIT_FAILED;
 }

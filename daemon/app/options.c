@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "app/version.h"
 #include "base/alloc.h"
@@ -187,6 +188,7 @@ static int from_command_line(struct dd_options *options, int argc, char **argv,
 /* Defaults that depend on the environment. */
 static void derive(struct dd_options *options)
 {
+    char cwd[PATH_MAX];
     struct dd_buf path;
     const char *directory;
 
@@ -200,6 +202,13 @@ static void derive(struct dd_options *options)
             dd_buf_printf(&path, "%s/.local/state/durabled", directory);
         else
             dd_buf_printf(&path, "/var/lib/durabled");
+        dd_buf_append_byte(&path, '\0');
+        dd_free(options->data);
+        options->data = dd_buf_take(&path, NULL);
+    }
+    /* Whoever reads it may be in another directory. */
+    if (*options->data != '/' && getcwd(cwd, sizeof cwd)) {
+        dd_buf_printf(&path, "%s/%s", cwd, options->data);
         dd_buf_append_byte(&path, '\0');
         dd_free(options->data);
         options->data = dd_buf_take(&path, NULL);
@@ -221,9 +230,11 @@ static int validate(const struct dd_options *options, struct dd_error *error)
     if (options->execution_timeout < 1 || options->execution_timeout > DD_SECONDS_MAX)
         return dd_fail(error, DD_USAGE, "--execution-timeout: between 1 and %d",
                        DD_SECONDS_MAX);
-    if (options->retention_days < 1 || options->retention_days > DD_RETENTION_DAYS_MAX)
-        return dd_fail(error, DD_USAGE, "--retention-days: between 1 and %d",
-                       DD_RETENTION_DAYS_MAX);
+    if (options->retention < 1 || options->retention > DD_RETENTION_DAYS_MAX * 86400)
+        return dd_fail(error, DD_USAGE, "--retention: between 1 and %d",
+                       DD_RETENTION_DAYS_MAX * 86400);
+    if (options->stop_timeout > DD_SECONDS_MAX)
+        return dd_fail(error, DD_USAGE, "--stop-timeout: at most %d", DD_SECONDS_MAX);
     if (options->invocation_retries > UINT32_MAX)
         return dd_fail(error, DD_USAGE, "--invocation-retries: too large");
     if (strlen(options->account) != 12 || strspn(options->account, "0123456789") != 12)

@@ -25,7 +25,7 @@
       "most the store may grow to; address space, not memory")                                 \
     X(execution_timeout, NUMBER, "execution-timeout", "DURABLED_EXECUTION_TIMEOUT", "SECONDS", \
       "31622400", "ExecutionTimeout of executions whose function declares none")               \
-    X(retention_days, NUMBER, "retention-days", "DURABLED_RETENTION_DAYS", "DAYS", "14",       \
+    X(retention, NUMBER, "retention", "DURABLED_RETENTION", "SECONDS", "1209600",              \
       "how long closed executions are kept, unless the function says so")                      \
     X(invocation_retries, NUMBER, "invocation-retries", "DURABLED_INVOCATION_RETRIES", "N",    \
       "0",                                                                                     \

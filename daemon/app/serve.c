@@ -30,6 +30,10 @@
 #define FOLD_RECORDS 1024
 #define FOLD_DELAY_MS 1000
 
+/* Open files beside connections: the store's, the loop's and the listener's are
+ * about twenty. */
+#define FILES_SPARE 32
+
 enum stage { STAGE_RUNNING, STAGE_DRAINING, STAGE_CLOSING, STAGE_CLOSED };
 
 struct daemon {
@@ -279,6 +283,15 @@ static int open_journal(struct daemon *daemon, const struct dd_options *options,
     return dd_journal_open(&journal, random, &daemon->journal, error);
 }
 
+/* Above it a connection is refused and told; without a free descriptor it could
+ * only be dropped. */
+static size_t connections_max(void)
+{
+    size_t files = dd_open_files(DD_CONNECTIONS_MAX + FILES_SPARE);
+
+    return files > 2 * (size_t)FILES_SPARE ? files - FILES_SPARE : files / 2;
+}
+
 static void open_engine(struct daemon *daemon, const struct dd_options *options)
 {
     struct dd_engine_config config = {
@@ -289,8 +302,9 @@ static void open_engine(struct daemon *daemon, const struct dd_options *options)
         .socket = options->socket,
         .data = options->data,
         .pid = getpid(),
+        .connections_max = connections_max(),
         .default_execution_timeout_s = options->execution_timeout,
-        .default_retention_s = options->retention_days * 86400,
+        .default_retention_s = options->retention,
         .memory_budget = DD_MEMORY_BUDGET,
     };
 
@@ -308,7 +322,6 @@ static int open_server(struct daemon *daemon, const struct dd_options *options,
         .loop = &daemon->loop,
         .path = options->socket,
         .group = options->group,
-        .connections_max = DD_CONNECTIONS_MAX,
         .events = {daemon, on_opened, on_received, on_backlog, on_closed},
     };
 

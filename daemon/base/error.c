@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/utf8.h"
+
 const char *dd_error_name(enum dd_code code)
 {
     switch (code) {
@@ -42,6 +44,8 @@ int(dd_fail)(struct dd_error *error, enum dd_code code, const char *fmt, ...)
         va_start(args, fmt);
         vsnprintf(error->text, sizeof error->text, fmt, args);
         va_end(args);
+        /* It may quote a peer, and be cut in the middle of a character. */
+        dd_utf8_repair(error->text, strlen(error->text));
     }
     return (int)code;
 }
@@ -60,5 +64,6 @@ int dd_wrap(struct dd_error *error, const char *fmt, ...)
     snprintf(error->text, sizeof error->text, "%s", context);
     len = strlen(error->text);
     snprintf(error->text + len, sizeof error->text - len, ": %s", text);
+    dd_utf8_repair(error->text, strlen(error->text));
     return (int)error->code;
 }

@@ -9,37 +9,9 @@
 
 #include "base/check.h"
 
-/* X(symbol, value, name on the wire, retryable)
- *
- * The names are AWS's where AWS has one (service-side exceptions, Lambda API
- * reference); the others belong to the socket protocol. `value` is stable: it
- * is what proto/ publishes. */
-#define DD_ERROR_TABLE(X)                                                \
-    X(INVALID_PARAMETER, -1, "InvalidParameterValueException", 0)        \
-    X(VALIDATION, -2, "ValidationException", 0)                          \
-    X(NOT_FOUND, -3, "ResourceNotFoundException", 0)                     \
-    X(ALREADY_STARTED, -4, "DurableExecutionAlreadyStartedException", 0) \
-    X(TOO_MANY_REQUESTS, -5, "TooManyRequestsException", 1)              \
-    X(REQUEST_TOO_LARGE, -6, "RequestTooLargeException", 0)              \
-    X(SERVICE, -7, "ServiceException", 1)                                \
-    X(CALLBACK_TIMEOUT, -8, "CallbackTimeoutException", 0)               \
-    X(SERIALIZATION, -9, "SerializationException", 0)                    \
-    X(PROTOCOL, -20, "Protocol.Malformed", 0)                            \
-    X(UNKNOWN_METHOD, -21, "Protocol.UnknownMethod", 0)                  \
-    X(BAD_PARAMS, -22, "Protocol.InvalidParams", 0)                      \
-    X(OUT_OF_ORDER, -23, "Protocol.OutOfOrder", 0)                       \
-    X(UNKNOWN_SESSION, -24, "Protocol.UnknownSession", 0)                \
-    X(NON_DETERMINISTIC, -25, "NonDeterministicExecutionError", 0)       \
-    X(STORE_FULL, -30, "Store.Full", 1)                                  \
-    X(STORE_FAILED, -31, "Store.Failed", 1)                              \
-    X(STORE_CORRUPT, -32, "Store.Corrupt", 0)                            \
-    X(STORE_VERSION, -33, "Store.Version", 0)                            \
-    X(STORE_LOCKED, -34, "Store.Locked", 0)                              \
-    X(STORE_FILESYSTEM, -35, "Store.Filesystem", 0)                      \
-    X(NO_MEMORY, -40, "Daemon.OutOfMemory", 1)                           \
-    X(SYSTEM, -41, "Daemon.System", 0)                                   \
-    X(DRAINING, -42, "Daemon.Draining", 1)                               \
-    X(USAGE, -43, "Daemon.Usage", 0)
+/* DD_ERROR_TABLE(X), of X(symbol, value, name on the wire, retryable): the errors of
+ * proto/protocol.toml, where each has its meaning. */
+#include "proto/errors.inc"
 
 enum dd_code {
     DD_OK = 0,

@@ -1,5 +1,6 @@
 /* Every maximum that bounds what a peer, a file or time can make grow, with its
- * reason. A number without a source says "chosen". */
+ * reason. A number without a source says "chosen". Those that a client meets are published
+ * in proto/protocol.toml; limits.c compares. */
 #pragma once
 
 /* One message on the socket. A result may be 6 MiB (Lambda's response limit)
@@ -22,6 +23,8 @@
 #define DD_ARN_MAX 1024
 #define DD_TOKEN_MAX 2048
 #define DD_CLIENT_TOKEN_MAX 64
+#define DD_FUNCTION_REF_MAX 256 /* a function's name, or its ARN */
+#define DD_TENANT_MAX 256
 
 /* Payload sizes, in bytes of UTF-8 (service-api 3.6, 9). */
 #define DD_PAYLOAD_MAX 1048576
@@ -41,6 +44,7 @@
 
 /* Durations in seconds (service-api 3.2, 8.4). */
 #define DD_SECONDS_MAX 31622400
+#define DD_CALLBACK_SECONDS_MAX 99999999
 #define DD_RETENTION_DAYS_MAX 90
 
 /* AWS's quotas, on by default where AWS is imitated (service-api 9). */
@@ -68,10 +72,15 @@
 #define DD_CONNECTION_CALLS_MAX 65536
 /* Bytes queued towards one peer before its reads are paused; two largest frames. */
 #define DD_CONNECTION_BACKLOG_MAX (2u * DD_FRAME_MAX)
+/* Bytes of answers kept for a connection that goes on without them; a page. */
+#define DD_CONNECTION_KEPT_MAX 4096
 #define DD_CONNECTIONS_MAX 4096
 
 /* Handles of operations and contexts that one session has open; chosen. */
 #define DD_SESSION_HANDLES_MAX 1000000
+/* Contexts inside each other; chosen: more than any language's stack takes of them, and
+ * ours walks them. */
+#define DD_SESSION_DEPTH_MAX 1000
 
 /* Bytes of a worker's name for itself; a UUID with room for a prefix. It is stored with
  * each invocation. */
@@ -120,6 +129,6 @@
 #define DD_REMOVE_ENTRIES_MAX 256
 /* Due times in memory: the nearest ones, 1.5 MiB at most. */
 #define DD_DUE_WINDOW_MAX 65536
-/* One log line; the rest is cut off. Lines in memory before they are written. */
+/* One log line; its message is cut to fit. Lines in memory before they are written. */
 #define DD_LOG_LINE_MAX (16 * 1024)
 #define DD_LOG_BUFFER_MAX (256 * 1024)

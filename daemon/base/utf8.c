@@ -1,4 +1,4 @@
-/* UTF-8 validation; see utf8.h. The table of well-formed sequences is RFC 3629,
+/* UTF-8; see utf8.h. The table of well-formed sequences is RFC 3629,
  * section 4. */
 #include "base/utf8.h"
 
@@ -61,4 +61,28 @@ bool dd_utf8_valid(struct dd_span data)
         at += len;
     }
     return true;
+}
+
+struct dd_span dd_utf8_cut(struct dd_span text, size_t max)
+{
+    if (text.len <= max)
+        return text;
+    while (max > 0 && ((uint8_t)text.data[max] & 0xC0) == 0x80)
+        max--;
+    return dd_span_make(text.data, max);
+}
+
+void dd_utf8_repair(char *text, size_t len)
+{
+    size_t at = 0;
+
+    while (at < len) {
+        size_t length = sequence((const uint8_t *)text + at, len - at);
+
+        if (length == 0) {
+            text[at] = '?';
+            length = 1;
+        }
+        at += length;
+    }
 }

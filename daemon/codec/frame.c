@@ -3,9 +3,18 @@
 
 enum kind { KIND_BYTES, KIND_ARRAY, KIND_MAP };
 
+static const char too_long[] = "a message that is longer than any may be";
+
+static int lose(struct dd_frame *frame, const char *problem)
+{
+    frame->problem = problem;
+    return DD_PROTOCOL;
+}
+
 void dd_frame_init(struct dd_frame *frame)
 {
-    *frame = (struct dd_frame){.depth = 1, .left = {1}};
+    *frame = (struct dd_frame){
+        .depth = 1, .left = {1}, .items_max = DD_FRAME_ITEMS_MAX, .size_max = DD_FRAME_MAX};
 }
 
 /* One element of the innermost container is complete; so may be containers. */
@@ -20,15 +29,15 @@ static void element_done(struct dd_frame *frame)
 
 static int open_container(struct dd_frame *frame, uint64_t elements)
 {
-    if (elements > DD_FRAME_ITEMS_MAX - frame->items)
-        return DD_PROTOCOL;
+    if (elements > frame->items_max - frame->items)
+        return lose(frame, "a message of more elements than any may have");
     frame->items += (uint32_t)elements;
     if (elements == 0) {
         element_done(frame);
         return 0;
     }
     if (frame->depth == DD_FRAME_DEPTH_MAX)
-        return DD_PROTOCOL;
+        return lose(frame, "a message that is nested too deep");
     frame->left[frame->depth++] = elements;
     return 0;
 }
@@ -42,8 +51,8 @@ static int on_length(struct dd_frame *frame, enum kind kind, uint32_t length)
     case KIND_MAP:
         return open_container(frame, 2 * (uint64_t)length);
     case KIND_BYTES:
-        if (length > DD_FRAME_MAX - frame->size)
-            return DD_PROTOCOL;
+        if (length > frame->size_max - frame->size)
+            return lose(frame, too_long);
         frame->skip = length;
         if (length == 0)
             element_done(frame);
@@ -103,7 +112,7 @@ static int on_tag(struct dd_frame *frame, uint8_t tag)
     case 0xdf:
         return read_length(frame, KIND_MAP, 4);
     default: /* 0xc1 is never used; the protocol has no extension types */
-        return DD_PROTOCOL;
+        return lose(frame, "a byte that begins no MessagePack value");
     }
 }
 
@@ -132,8 +141,8 @@ int dd_frame_feed(struct dd_frame *frame, struct dd_span bytes, size_t *out_cons
             if (frame->skip == 0)
                 element_done(frame);
         } else {
-            if (frame->size == DD_FRAME_MAX)
-                return DD_PROTOCOL;
+            if (frame->size == frame->size_max)
+                return lose(frame, too_long);
             frame->size++;
             if (on_byte(frame, (uint8_t)bytes.data[at++]) != 0)
                 return DD_PROTOCOL;
@@ -146,4 +155,18 @@ int dd_frame_feed(struct dd_frame *frame, struct dd_span bytes, size_t *out_cons
     }
     *out_consumed = at;
     return DD_FRAME_MORE;
+}
+
+bool dd_frame_is_whole(struct dd_span bytes)
+{
+    struct dd_frame frame;
+    size_t consumed;
+
+    if (bytes.len > UINT32_MAX)
+        return false;
+    dd_frame_init(&frame);
+    /* An element has a byte at least. */
+    frame.items_max = frame.size_max = (uint32_t)bytes.len;
+    return dd_frame_feed(&frame, bytes, &consumed) == DD_FRAME_COMPLETE &&
+           consumed == bytes.len;
 }

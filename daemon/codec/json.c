@@ -126,6 +126,21 @@ static int take_state(const json_t *state, struct dd_event *event, struct dd_err
     return rc;
 }
 
+/* What is no string among them is left out: nothing depends on it. */
+static void take_updated(const json_t *ids, struct dd_event *event)
+{
+    const json_t *id;
+    size_t at;
+
+    event->updated = dd_alloc_array(json_array_size(ids), sizeof *event->updated);
+    json_array_foreach(ids, at, id)
+    {
+        if (json_is_string(id))
+            event->updated[event->updated_len++] =
+                dd_text_new(dd_span_make(json_string_value(id), json_string_length(id)));
+    }
+}
+
 int dd_json_parse_event(struct dd_span json, struct dd_event *out_event, struct dd_error *error)
 {
     json_t *root = json_loadb(json.data, json.len, LOAD_FLAGS, NULL);
@@ -139,6 +154,8 @@ int dd_json_parse_event(struct dd_span json, struct dd_event *out_event, struct 
                      "invoked as a durable one");
     else
         rc = take_state(json_object_get(root, "InitialExecutionState"), out_event, error);
+    if (rc == 0)
+        take_updated(json_object_get(root, "UpdatedOperationIds"), out_event);
     json_decref(root);
     if (rc)
         dd_event_deinit(out_event);
@@ -150,6 +167,9 @@ void dd_event_deinit(struct dd_event *event)
     for (size_t i = 0; i < event->operations_len; i++)
         dd_operation_deinit(&event->operations[i]);
     dd_free(event->operations);
+    for (size_t i = 0; i < event->updated_len; i++)
+        dd_text_unref(event->updated[i]);
+    dd_free(event->updated);
     dd_text_unref(event->arn);
     dd_text_unref(event->token);
     dd_text_unref(event->marker);

@@ -13,7 +13,9 @@ struct dd_event {
     struct dd_text *token;
     struct dd_operation *operations; /* InitialExecutionState */
     size_t operations_len;
-    struct dd_text *marker; /* NextMarker; NULL or empty: complete */
+    struct dd_text *marker;   /* NextMarker; NULL or empty: complete */
+    struct dd_text **updated; /* UpdatedOperationIds */
+    size_t updated_len;
 };
 
 /* Reads an invocation event. Gives `*out_event`. DD_INVALID_PARAMETER with a

@@ -3,6 +3,7 @@
 
 #include "base/alloc.h"
 #include "base/digest.h"
+#include "codec/frame.h"
 #include "codec/pack.h"
 
 #define VERSION 1
@@ -32,7 +33,15 @@
     X(20, token_seq, UINT)          \
     X(21, replay_children, BOOL)    \
     X(22, event_id, UINT)           \
-    X(23, type, ENUM)
+    X(23, type, ENUM)               \
+    X(24, callback_id, TEXT)        \
+    X(25, heartbeat_s, INT)         \
+    X(26, tenant_id, TEXT)          \
+    X(27, child, TEXT)              \
+    X(28, child_arn, TEXT)          \
+    X(29, parent_execution, TEXT)   \
+    X(30, parent_operation, TEXT)   \
+    X(31, plain, BOOL)
 
 enum { KEY_KIND = 1, KEY_TIME = 2 };
 
@@ -188,7 +197,8 @@ static int newer(struct dd_error *error)
     return dd_fail(error, DD_STORE_VERSION, "a newer release wrote it; run that one");
 }
 
-static int take_member(const msgpack_object_kv *pair, struct dd_fact *fact,
+/* `last` is the key of the member before, 0 for none. */
+static int take_member(const msgpack_object_kv *pair, uint32_t *last, struct dd_fact *fact,
                        struct dd_error *error)
 {
     uint32_t key;
@@ -196,6 +206,10 @@ static int take_member(const msgpack_object_kv *pair, struct dd_fact *fact,
 
     if (!take_uint(&pair->key, &key))
         return corrupt(error, "a fact's key is no number");
+    /* A member that came twice would be taken twice, and its first text lost. */
+    if (key <= *last)
+        return corrupt(error, "a fact's keys are not in order");
+    *last = key;
     switch (key) {
     case KEY_KIND: {
         uint32_t kind;
@@ -237,12 +251,13 @@ static int take_fact(const msgpack_object *object, struct dd_facts *facts,
                      struct dd_error *error)
 {
     struct dd_fact *fact;
+    uint32_t last = 0;
 
     if (object->type != MSGPACK_OBJECT_MAP)
         return corrupt(error, "a fact is no map");
     fact = dd_facts_add(facts, DD_FACT_NONE, 0);
     for (uint32_t i = 0; i < object->via.map.size; i++) {
-        int rc = take_member(&object->via.map.ptr[i], fact, error);
+        int rc = take_member(&object->via.map.ptr[i], &last, fact, error);
 
         if (rc)
             return rc;
@@ -357,6 +372,8 @@ static int open_body(struct dd_span bytes, msgpack_zone **out_zone, msgpack_obje
         return newer(error);
     if ((uint8_t)bytes.data[0] != VERSION)
         return corrupt(error, "the version is unknown");
+    if (!dd_frame_is_whole(dd_span_make(bytes.data + PREFIX, bytes.len - PREFIX)))
+        return corrupt(error, "the body is no MessagePack");
     zone = msgpack_zone_new(1024);
     dd_assert(zone);
     if (msgpack_unpack(bytes.data + PREFIX, bytes.len - PREFIX, &at, zone, out) !=

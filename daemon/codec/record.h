@@ -3,7 +3,7 @@
  * A record is [version u8][checksum u64][body], a head in its table likewise. The
  * checksum (dd_checksum64) is over version and body, since LMDB has none of its
  * own. The body is MessagePack: [head, number, [fact, ...]], a fact being a map from
- * small integers to members, absent ones left out. Keys and fact numbers are
+ * small integers, ascending, to members, absent ones left out. Keys and fact numbers are
  * forever; one that is unknown was written by a newer release.
  */
 #pragma once

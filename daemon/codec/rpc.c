@@ -288,12 +288,29 @@ bool dd_array_map(const struct dd_array *array, size_t at, struct dd_params *out
     return true;
 }
 
+/* Recursive: the scanner has bounded the depth. */
+static bool texts_valid(const msgpack_object *object)
+{
+    const msgpack_object_array *array = &object->via.array;
+    const msgpack_object_map *map = &object->via.map;
+    struct dd_span text;
+    bool valid = true;
+
+    if (is_text(object, &text))
+        return dd_utf8_valid(text);
+    for (uint32_t i = 0; object->type == MSGPACK_OBJECT_ARRAY && valid && i < array->size; i++)
+        valid = texts_valid(&array->ptr[i]);
+    for (uint32_t i = 0; object->type == MSGPACK_OBJECT_MAP && valid && i < map->size; i++)
+        valid = texts_valid(&map->ptr[i].key) && texts_valid(&map->ptr[i].val);
+    return valid;
+}
+
 bool dd_params_raw(const struct dd_params *params, const char *name, struct dd_buf *out)
 {
     const msgpack_object *object = find(params, name);
     msgpack_packer packer;
 
-    if (!object)
+    if (!object || !texts_valid(object))
         return false;
     dd_pack_init(&packer, out);
     return msgpack_pack_object(&packer, *object) == 0;

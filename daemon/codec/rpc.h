@@ -74,5 +74,6 @@ bool dd_array_map(const struct dd_array *array, size_t at, struct dd_params *out
 int dd_params_refuse(struct dd_params *params, const char *name, struct dd_error *error,
                      const char *why) DD_MUST_CHECK;
 
-/* The member encoded again, for what is stored as it came; false when absent. */
+/* The member encoded again, for what is stored as it came; false when absent, or when a
+ * string in it is no UTF-8. */
 bool dd_params_raw(const struct dd_params *params, const char *name, struct dd_buf *out);

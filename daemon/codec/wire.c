@@ -73,13 +73,21 @@ int dd_wire_read_error(struct dd_params *params, const char *name, enum dd_prese
 
 int dd_wire_read_begin(struct dd_params *params, struct dd_begin *out, struct dd_error *error)
 {
+    struct dd_span profile;
     int rc = dd_params_text(params, "event", DD_REQUIRED, &out->event, error);
 
     out->deadline_ms = 0;
+    out->observe = false;
     if (rc == 0)
-        rc = dd_params_text(params, "profile", DD_REQUIRED, &out->profile, error);
+        rc = dd_params_bool(params, "observe", &out->observe, error);
     if (rc == 0)
-        rc = dd_params_text(params, "request_id", DD_OPTIONAL, &out->request_id, error);
+        rc = dd_params_text(params, "profile", DD_REQUIRED, &profile, error);
+    if (rc)
+        return rc;
+    out->profile = dd_profile_find(profile);
+    if (!out->profile)
+        return dd_params_refuse(params, "profile", error, "is none of the protocol's");
+    rc = dd_params_text(params, "request_id", DD_OPTIONAL, &out->request_id, error);
     if (rc == 0)
         rc = dd_params_int(params, "deadline_ms", DD_OPTIONAL, 0, INT64_MAX, &out->deadline_ms,
                            error);
@@ -167,7 +175,79 @@ static int read_strategy(struct dd_params *params, struct dd_call *out, struct d
         return 0;
     rc = read_retry(&retry, &out->retry, error);
     if (rc)
-        params->bad = retry.bad;
+        params->bad = "retry";
+    return rc;
+}
+
+/* A count of branches; `*out_given` false when absent. */
+static int read_count(struct dd_params *params, const char *name, uint32_t *out,
+                      bool *out_given, struct dd_error *error)
+{
+    int64_t value = -1;
+    int rc = dd_params_int(params, name, DD_OPTIONAL, 0, DD_SESSION_HANDLES_MAX, &value, error);
+
+    *out_given = rc == 0 && value >= 0;
+    if (*out_given)
+        *out = (uint32_t)value;
+    return rc;
+}
+
+static int read_batch(struct dd_params *params, struct dd_batch_options *out,
+                      struct dd_error *error)
+{
+    bool given;
+    int rc = read_count(params, "total", &out->total, &given, error);
+
+    if (rc == 0 && !given)
+        rc = dd_params_refuse(params, "total", error, "is missing");
+    if (rc == 0)
+        rc = dd_params_text(params, "sub_type", DD_REQUIRED, &out->sub_type, error);
+    if (rc == 0)
+        rc = read_count(params, "max_concurrency", &out->max_concurrency, &given, error);
+    if (rc == 0)
+        rc = read_count(params, "min_successful", &out->min_successful,
+                        &out->has_min_successful, error);
+    if (rc == 0)
+        rc = read_count(params, "tolerated_failure_count", &out->tolerated_count,
+                        &out->has_tolerated_count, error);
+    out->tolerated_percentage = -1;
+    if (rc == 0)
+        rc = dd_params_float(params, "tolerated_failure_percentage", DD_OPTIONAL,
+                             &out->tolerated_percentage, error);
+    out->has_tolerated_percentage = out->tolerated_percentage >= 0;
+    if (rc == 0)
+        rc = dd_params_bool(params, "ask", &out->ask, error);
+    if (rc == 0)
+        rc = dd_params_bool(params, "virtual", &out->is_virtual, error);
+    return rc;
+}
+
+/* What only one type of operation has. */
+static int read_typed(struct dd_params *params, struct dd_call *out, struct dd_error *error)
+{
+    struct dd_params batch;
+    int rc = dd_params_int(params, "seconds", DD_OPTIONAL, INT64_MIN, INT64_MAX, &out->seconds,
+                           error);
+
+    if (rc == 0)
+        rc = dd_params_int(params, "timeout_s", DD_OPTIONAL, 0, DD_CALLBACK_SECONDS_MAX,
+                           &out->timeout_s, error);
+    if (rc == 0)
+        rc = dd_params_int(params, "heartbeat_timeout_s", DD_OPTIONAL, 0,
+                           DD_CALLBACK_SECONDS_MAX, &out->heartbeat_timeout_s, error);
+    if (rc == 0)
+        rc = dd_params_text(params, "function", DD_OPTIONAL, &out->function, error);
+    if (rc == 0)
+        rc = dd_params_text(params, "payload", DD_OPTIONAL, &out->payload, error);
+    if (rc == 0)
+        rc = dd_params_text(params, "tenant_id", DD_OPTIONAL, &out->tenant_id, error);
+    if (rc == 0)
+        rc = dd_params_map(params, "batch", DD_OPTIONAL, &batch, &out->is_batch, error);
+    if (rc || !out->is_batch)
+        return rc;
+    rc = read_batch(&batch, &out->batch, error);
+    if (rc)
+        params->bad = "batch";
     return rc;
 }
 
@@ -196,8 +276,7 @@ static int read_start(struct dd_params *params, struct dd_call *out, struct dd_e
     if (rc == 0)
         rc = dd_params_bool(params, "strand", &out->strand, error);
     if (rc == 0)
-        rc = dd_params_int(params, "seconds", DD_OPTIONAL, INT64_MIN, INT64_MAX, &out->seconds,
-                           error);
+        rc = read_typed(params, out, error);
     if (rc == 0)
         rc = read_strategy(params, out, error);
     return rc;
@@ -251,6 +330,20 @@ static int read_fail(struct dd_params *params, struct dd_call *out, struct dd_er
     return rc;
 }
 
+static int read_decision(struct dd_params *params, struct dd_call *out, struct dd_error *error)
+{
+    static const char *const words[] = {"SUCCEEDED", "FAILED", NULL};
+    static const enum dd_operation_status statuses[] = {DD_STATUS_SUCCEEDED, DD_STATUS_FAILED};
+    int word = -1;
+    int rc = read_u32(params, "operation", &out->operation, error);
+
+    if (rc == 0)
+        rc = read_word(params, "complete", DD_OPTIONAL, words, &word, error);
+    if (rc == 0 && word >= 0)
+        out->complete = statuses[word];
+    return rc;
+}
+
 static int read_end(struct dd_params *params, struct dd_call *out, struct dd_error *error)
 {
     int rc = dd_params_text(params, "payload", DD_OPTIONAL, &out->payload, error);
@@ -295,6 +388,16 @@ int dd_wire_read_call(enum dd_call_kind kind, struct dd_params *params, struct d
             rc = dd_params_int(params, "delay_s", DD_REQUIRED, 0, INT64_MAX, &out->delay_s,
                                error);
         return rc;
+    case DD_CALL_RETRY:
+        rc = read_u32(params, "operation", &out->operation, error);
+        if (rc == 0)
+            rc = dd_params_text(params, "payload", DD_OPTIONAL, &out->payload, error);
+        if (rc == 0)
+            rc = dd_params_int(params, "delay_s", DD_REQUIRED, INT64_MIN, INT64_MAX,
+                               &out->delay_s, error);
+        return rc;
+    case DD_CALL_BATCH:
+        return read_decision(params, out, error);
     case DD_CALL_UNWOUND:
         return read_u32(params, "operation", &out->operation, error);
     case DD_CALL_END:
@@ -456,6 +559,21 @@ static void pack_retry(msgpack_packer *packer, const struct dd_fact *fact)
         pack_int_member(packer, "NextAttemptDelaySeconds", fact->delay_s);
 }
 
+/* Of what could not be resolved there is only the name (service-api 7.2). */
+static void pack_invoke_started(msgpack_packer *packer, const struct dd_fact *fact, bool data)
+{
+    msgpack_pack_map(packer, 1 + (size_t)(fact->tenant_id != NULL) + (fact->child ? 2 : 0) +
+                                 (fact->child_arn != NULL));
+    pack_member(packer, "FunctionName", fact->function);
+    pack_member(packer, "TenantId", fact->tenant_id);
+    if (!fact->child)
+        return;
+    pack_wrapper(packer, "Input", fact->payload, NULL, data);
+    dd_pack_cstr(packer, "ExecutedVersion");
+    dd_pack_cstr(packer, "$LATEST");
+    pack_member(packer, "DurableExecutionArn", fact->child_arn);
+}
+
 /* The members of <EventType>Details (service-api 7.2). */
 static void pack_event_details(msgpack_packer *packer, const struct dd_fact *fact, bool data)
 {
@@ -467,12 +585,19 @@ static void pack_event_details(msgpack_packer *packer, const struct dd_fact *fac
         return;
     case DD_FACT_EXECUTION_SUCCEEDED:
     case DD_FACT_CONTEXT_SUCCEEDED:
+    case DD_FACT_CALLBACK_SUCCEEDED:
+    case DD_FACT_CHAINED_INVOKE_SUCCEEDED:
         msgpack_pack_map(packer, 1);
         pack_wrapper(packer, "Result", fact->payload, NULL, data);
         return;
     case DD_FACT_EXECUTION_FAILED:
     case DD_FACT_EXECUTION_STOPPED:
     case DD_FACT_CONTEXT_FAILED:
+    case DD_FACT_CALLBACK_FAILED:
+    case DD_FACT_CALLBACK_TIMED_OUT:
+    case DD_FACT_CHAINED_INVOKE_FAILED:
+    case DD_FACT_CHAINED_INVOKE_TIMED_OUT:
+    case DD_FACT_CHAINED_INVOKE_STOPPED:
         msgpack_pack_map(packer, 1);
         pack_wrapper(packer, "Error", NULL, fact->error, data);
         return;
@@ -494,6 +619,15 @@ static void pack_event_details(msgpack_packer *packer, const struct dd_fact *fac
     case DD_FACT_WAIT_SUCCEEDED:
         msgpack_pack_map(packer, 1);
         pack_int_member(packer, "Duration", fact->delay_s);
+        return;
+    case DD_FACT_CALLBACK_STARTED:
+        msgpack_pack_map(packer, 1 + (size_t)(fact->delay_s != 0) + (fact->heartbeat_s != 0));
+        pack_member(packer, "CallbackId", fact->callback_id);
+        pack_time(packer, "Timeout", fact->delay_s);
+        pack_time(packer, "HeartbeatTimeout", fact->heartbeat_s);
+        return;
+    case DD_FACT_CHAINED_INVOKE_STARTED:
+        pack_invoke_started(packer, fact, data);
         return;
     case DD_FACT_INVOCATION_COMPLETED:
         msgpack_pack_map(packer, fact->error ? 4 : 3);
@@ -555,17 +689,22 @@ static void pack_entries(msgpack_packer *packer, const struct dd_answer *answer)
     dd_pack_bool(packer, answer->more);
 }
 
-void dd_wire_write_begun(struct dd_buf *out, const struct dd_answer *answer, uint64_t session,
-                         const char *key, const struct dd_text *arn)
+void dd_wire_write_begun(struct dd_buf *out, const struct dd_answer *answer,
+                         const struct dd_wire_session *session)
 {
     msgpack_packer packer;
 
     dd_pack_init(&packer, out);
-    msgpack_pack_map(&packer, 6 + (answer->payload ? 1 : 0));
-    pack_int_member(&packer, "session", (int64_t)session);
+    msgpack_pack_map(&packer, 8 + (answer->payload ? 1 : 0));
+    pack_int_member(&packer, "session", (int64_t)session->id);
     dd_pack_cstr(&packer, "key");
-    dd_pack_cstr(&packer, key);
-    pack_member(&packer, "arn", arn);
+    dd_pack_cstr(&packer, session->key);
+    pack_member(&packer, "arn", session->arn);
+    pack_int_member(&packer, "start_ms", answer->start_ms);
+    dd_pack_cstr(&packer, "updated");
+    msgpack_pack_array(&packer, session->updated_len);
+    for (size_t i = 0; i < session->updated_len; i++)
+        dd_pack_text(&packer, session->updated[i]);
     pack_member(&packer, "input", answer->payload);
     dd_pack_cstr(&packer, "gaps");
     dd_pack_bool(&packer, answer->gaps);
@@ -599,16 +738,36 @@ static void pack_results(msgpack_packer *packer, const struct dd_answer *answer)
     }
 }
 
+static void pack_changed(msgpack_packer *packer, const struct dd_answer *answer)
+{
+    if (answer->changed_len == 0)
+        return;
+    dd_pack_cstr(packer, "changed");
+    msgpack_pack_array(packer, answer->changed_len);
+    for (size_t i = 0; i < answer->changed_len; i++)
+        dd_wire_pack_operation(packer, &answer->changed[i], true);
+}
+
+/* The beginning of a map of `members`, the outcome among them; what an observed session
+ * is told comes on top. */
+static void pack_head(msgpack_packer *packer, const struct dd_answer *answer,
+                      const char *outcome, size_t members)
+{
+    msgpack_pack_map(packer, members + (answer->changed_len > 0));
+    pack_changed(packer, answer);
+    dd_pack_cstr(packer, "outcome");
+    dd_pack_cstr(packer, outcome);
+}
+
 /* RUN, DONE, PENDING, DECIDE, UNWIND: what is known of the operation. */
 static void pack_outcome(msgpack_packer *packer, const struct dd_answer *answer,
                          const char *outcome)
 {
-    msgpack_pack_map(packer, 2 + (size_t)(answer->operation_id != NULL) +
-                                 (answer->attempt != 0) + (answer->replay_children ? 1 : 0) +
-                                 (answer->due_ms != 0) + (answer->status != 0) +
-                                 (answer->payload != NULL) + (answer->failure != NULL));
-    dd_pack_cstr(packer, "outcome");
-    dd_pack_cstr(packer, outcome);
+    pack_head(packer, answer, outcome,
+              2 + (size_t)(answer->operation_id != NULL) + (answer->attempt != 0) +
+                  (answer->replay_children ? 1 : 0) + (answer->due_ms != 0) +
+                  (answer->status != 0) + (answer->payload != NULL) +
+                  (answer->failure != NULL) + (answer->callback_id != NULL));
     pack_int_member(packer, "operation", answer->operation);
     pack_member(packer, "id", answer->operation_id);
     if (answer->attempt)
@@ -624,6 +783,40 @@ static void pack_outcome(msgpack_packer *packer, const struct dd_answer *answer,
     }
     pack_member(packer, "payload", answer->payload);
     pack_error_member(packer, "error", answer->failure);
+    pack_member(packer, "callback_id", answer->callback_id);
+}
+
+static void pack_batch_run(msgpack_packer *packer, const struct dd_answer *answer)
+{
+    pack_head(packer, answer, "run", 2);
+    dd_pack_cstr(packer, "branches");
+    msgpack_pack_array(packer, answer->branches_len);
+    for (size_t i = 0; i < answer->branches_len; i++)
+        msgpack_pack_uint32(packer, answer->branches[i]);
+}
+
+static void pack_batch_decide(msgpack_packer *packer, const struct dd_answer *answer)
+{
+    pack_head(packer, answer, "decide", 2);
+    dd_pack_cstr(packer, "changes");
+    msgpack_pack_array(packer, answer->changes_len + (answer->first ? 1 : 0));
+    if (answer->first)
+        msgpack_pack_map(packer, 0);
+    for (size_t i = 0; i < answer->changes_len; i++) {
+        msgpack_pack_map(packer, 2);
+        pack_int_member(packer, "index", answer->changes[i].index);
+        dd_pack_cstr(packer, "status");
+        dd_pack_cstr(packer, dd_operation_status_name(answer->changes[i].status));
+    }
+}
+
+static void pack_batch_ready(msgpack_packer *packer, const struct dd_answer *answer)
+{
+    pack_head(packer, answer, "ready", 3);
+    dd_pack_cstr(packer, "reason");
+    dd_pack_cstr(packer, answer->reason);
+    dd_pack_cstr(packer, "items");
+    dd_pack_span(packer, answer->items);
 }
 
 void dd_wire_write_answer(struct dd_buf *out, const struct dd_answer *answer)
@@ -652,10 +845,17 @@ void dd_wire_write_answer(struct dd_buf *out, const struct dd_answer *answer)
         pack_outcome(&packer, answer, "unwind");
         return;
     case DD_ANSWER_READY:
-        msgpack_pack_map(&packer, 2);
-        dd_pack_cstr(&packer, "outcome");
-        dd_pack_cstr(&packer, "ready");
+        pack_head(&packer, answer, "ready", 2);
         pack_results(&packer, answer);
+        return;
+    case DD_ANSWER_BATCH_RUN:
+        pack_batch_run(&packer, answer);
+        return;
+    case DD_ANSWER_BATCH_DECIDE:
+        pack_batch_decide(&packer, answer);
+        return;
+    case DD_ANSWER_BATCH_READY:
+        pack_batch_ready(&packer, answer);
         return;
     case DD_ANSWER_ENDED: /* have writers of their own */
     case DD_ANSWER_BEGUN:
@@ -666,12 +866,14 @@ void dd_wire_write_answer(struct dd_buf *out, const struct dd_answer *answer)
 }
 
 void dd_wire_write_ended(struct dd_buf *out, struct dd_span output,
-                         const struct dd_error_object *raise)
+                         const struct dd_answer *answer)
 {
+    const struct dd_error_object *raise = answer->raise ? answer->failure : NULL;
     msgpack_packer packer;
 
     dd_pack_init(&packer, out);
-    msgpack_pack_map(&packer, 1);
+    msgpack_pack_map(&packer, 1 + (answer->changed_len > 0));
+    pack_changed(&packer, answer);
     dd_pack_cstr(&packer, raise ? "raise" : "output");
     if (raise)
         dd_wire_pack_error(&packer, raise);
@@ -698,7 +900,7 @@ void dd_wire_write_drain(struct dd_buf *out)
     msgpack_pack_true(&packer);
 }
 
-void dd_wire_write_invocation(struct dd_buf *out, const struct dd_text *request_id,
+void dd_wire_write_invocation(struct dd_buf *out, const struct dd_envelope *envelope,
                               const struct dd_text *function, struct dd_span event,
                               int64_t deadline_ms)
 {
@@ -707,10 +909,11 @@ void dd_wire_write_invocation(struct dd_buf *out, const struct dd_text *request_
     dd_pack_init(&packer, out);
     msgpack_pack_map(&packer, 1);
     dd_pack_cstr(&packer, "invocation");
-    msgpack_pack_map(&packer, deadline_ms ? 4 : 3);
-    pack_member(&packer, "request_id", request_id);
+    msgpack_pack_map(&packer, 3 + (size_t)(deadline_ms != 0) + (envelope->tenant_id != NULL));
+    pack_member(&packer, "request_id", envelope->request_id);
     pack_member(&packer, "function", function);
     dd_pack_cstr(&packer, "event");
     dd_pack_span(&packer, event);
     pack_time(&packer, "deadline_ms", deadline_ms);
+    pack_member(&packer, "tenant_id", envelope->tenant_id);
 }

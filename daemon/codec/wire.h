@@ -14,9 +14,10 @@
 /* session.begin; spans into the message. */
 struct dd_begin {
     struct dd_span event;
-    struct dd_span profile;
+    const struct dd_profile *profile;
     struct dd_span request_id;
     int64_t deadline_ms;
+    bool observe;
 };
 int dd_wire_read_begin(struct dd_params *params, struct dd_begin *out,
                        struct dd_error *error) DD_MUST_CHECK;
@@ -34,20 +35,29 @@ int dd_wire_read_error(struct dd_params *params, const char *name, enum dd_prese
 /* --- writing ----------------------------------------------------------------------------- */
 
 void dd_wire_write_empty(struct dd_buf *out);
-void dd_wire_write_begun(struct dd_buf *out, const struct dd_answer *answer, uint64_t session,
-                         const char *key, const struct dd_text *arn);
+
+/* What session.begin tells of the session itself; all borrowed. */
+struct dd_wire_session {
+    uint64_t id;
+    const char *key;
+    const struct dd_text *arn;
+    struct dd_text *const *updated; /* UpdatedOperationIds */
+    size_t updated_len;
+};
+void dd_wire_write_begun(struct dd_buf *out, const struct dd_answer *answer,
+                         const struct dd_wire_session *session);
 void dd_wire_write_joined(struct dd_buf *out, uint64_t session, const struct dd_text *arn);
 
 /* To END: the text to return from the function, or the error to raise. */
 void dd_wire_write_ended(struct dd_buf *out, struct dd_span output,
-                         const struct dd_error_object *raise);
+                         const struct dd_answer *answer);
 
 /* Any other answer of the session engine but ERROR. */
 void dd_wire_write_answer(struct dd_buf *out, const struct dd_answer *answer);
 
 void dd_wire_write_worker(struct dd_buf *out, uint64_t worker);
 void dd_wire_write_drain(struct dd_buf *out);
-void dd_wire_write_invocation(struct dd_buf *out, const struct dd_text *request_id,
+void dd_wire_write_invocation(struct dd_buf *out, const struct dd_envelope *envelope,
                               const struct dd_text *function, struct dd_span event,
                               int64_t deadline_ms);
 

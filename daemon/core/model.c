@@ -219,6 +219,8 @@ void dd_update_copy(struct dd_update *to, const struct dd_update *from)
     dd_text_ref(to->sub_type);
     dd_text_ref(to->payload);
     dd_error_object_ref(to->error);
+    dd_text_ref(to->function_name);
+    dd_text_ref(to->tenant_id);
 }
 
 void dd_update_deinit(struct dd_update *update)
@@ -229,6 +231,8 @@ void dd_update_deinit(struct dd_update *update)
     dd_text_unref(update->sub_type);
     dd_text_unref(update->payload);
     dd_error_object_unref(update->error);
+    dd_text_unref(update->function_name);
+    dd_text_unref(update->tenant_id);
     *update = (struct dd_update){0};
 }
 
@@ -241,5 +245,6 @@ size_t dd_update_size(const struct dd_update *update)
 {
     return 160 + text_size(update->id) + text_size(update->parent_id) +
            text_size(update->name) + text_size(update->sub_type) + text_size(update->payload) +
+           text_size(update->function_name) + text_size(update->tenant_id) +
            dd_error_object_size(update->error);
 }

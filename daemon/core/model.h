@@ -123,7 +123,8 @@ struct dd_operation {
     struct dd_text *callback_id;
     int64_t start_ms;
     int64_t end_ms;   /* 0: not ended */
-    int64_t due_ms;   /* NextAttemptTimestamp (STEP), ScheduledEndTimestamp (WAIT); 0: none */
+    int64_t due_ms;   /* NextAttemptTimestamp (STEP), ScheduledEndTimestamp (WAIT), the earlier
+                         timeout (CALLBACK); 0: none */
     uint32_t attempt; /* finished attempts (StepDetails.Attempt) */
     bool replay_children;
 };
@@ -147,6 +148,12 @@ struct dd_update {
     int64_t next_attempt_delay_s;
     bool has_wait_options;
     int64_t wait_s;
+    bool has_callback_options;
+    int64_t timeout_s; /* 0: none, as the next one */
+    int64_t heartbeat_timeout_s;
+    bool has_invoke_options;
+    struct dd_text *function_name;
+    struct dd_text *tenant_id;
 };
 
 void dd_update_copy(struct dd_update *to, const struct dd_update *from);

@@ -157,11 +157,14 @@ static void check_record(struct check *check, struct dd_span key, struct dd_span
         (void)dd_fail(&finding, DD_STORE_CORRUPT, "journal record %llu: %.200s",
                       (unsigned long long)position, rc ? error.text : "its key is damaged");
         found(check, &finding);
-        return;
     }
+    if (rc != 0)
+        return;
     id = header.head.id;
     head_deinit(&header.head);
     dd_facts_deinit(&facts);
+    if (position == 0)
+        return;
     rc = latest_head(check, id, &head);
     if (rc == 1) {
         if (header.number - RECORD_FIRST >= head.records)
@@ -354,6 +357,15 @@ static void check_work(struct check *check, struct dd_span key, struct dd_span v
                         DD_TABLE_WORK);
 }
 
+static void check_log(struct check *check, struct dd_span key, struct dd_span value)
+{
+    static const struct dd_uuid none;
+    struct dd_span line;
+
+    if (key.len != KEY_LOG || !log_line_read(value, &line))
+        found_of(check, key.len >= KEY_ID ? uuid_at(key.data) : none, "a log line is damaged");
+}
+
 size_t dd_journal_check(struct dd_journal *journal,
                         void (*report)(void *user, const struct dd_error *finding), void *user)
 {
@@ -368,6 +380,7 @@ size_t dd_journal_check(struct dd_journal *journal,
     pass(&check, DD_TABLE_NAMES, check_name);
     pass(&check, DD_TABLE_DUE, check_due);
     pass(&check, DD_TABLE_WORK, check_work);
+    pass(&check, DD_TABLE_LOGS, check_log);
     if (journal->functions_damaged) {
         (void)dd_fail(&finding, DD_STORE_CORRUPT, "the registration of a function is damaged");
         found(&check, &finding);

@@ -166,6 +166,20 @@ static void end_held(struct dd_engine *engine, struct dd_invocation *invocation)
                    "The process of the function ended before it returned");
 }
 
+static void log_held(struct dd_engine *engine, const struct dd_invocation *invocation)
+{
+    struct dd_resident *resident;
+    struct dd_error error;
+
+    if (dd_engine_load(engine, invocation->execution, &resident, &error) != 0)
+        return;
+    dd_log(engine->config.log, INVOCATION_HELD,
+           DD_LOG_TEXT("executionArn", dd_text_span(dd_execution_arn(resident->execution))),
+           DD_LOG_TEXT("requestId", dd_text_span(invocation->request_id)),
+           DD_LOG_TEXT("function", dd_text_span(invocation->function)),
+           DD_LOG_NUMBER("pid", invocation->process.pid));
+}
+
 static void hold(struct dd_engine *engine, struct dd_invocation *invocation)
 {
     const struct dd_ports *ports = &engine->config.ports;
@@ -181,10 +195,7 @@ static void hold(struct dd_engine *engine, struct dd_invocation *invocation)
         end_held(engine, invocation);
         return;
     }
-    dd_log(engine->config.log, INVOCATION_HELD,
-           DD_LOG_TEXT("requestId", dd_text_span(invocation->request_id)),
-           DD_LOG_TEXT("function", dd_text_span(invocation->function)),
-           DD_LOG_NUMBER("pid", invocation->process.pid));
+    log_held(engine, invocation);
 }
 
 /* --- recovery ---------------------------------------------------------------------------- */
@@ -221,6 +232,7 @@ static void recover_one(struct dd_engine *engine, struct dd_uuid id)
     dd_execution_standing(resident->execution, &standing);
     dd_assert(standing.work == DD_WORK_RUNNING);
     invocation = invocation_new(engine, id, standing.request_id, head.function);
+    invocation->plain = dd_execution_plain(resident->execution);
     invocation->started_ms = standing.since_ms;
     parse_label(standing.worker, invocation);
     invocation->lost = true;
@@ -499,10 +511,15 @@ static void give(struct dd_engine *engine, struct dd_worker *worker, struct dd_u
            DD_LOG_NUMBER("pid", worker->peer->credentials.pid));
     dd_engine_record(engine, resident, &facts);
 
+    invocation->plain = envelope.plain;
     dd_buf_init(&event, DD_FRAME_MAX);
-    dd_json_write_envelope(&event, &envelope);
-    dd_wire_write_invocation(&slot->result, envelope.request_id, head.function,
-                             dd_buf_span(&event), invocation->deadline_ms);
+    if (envelope.plain)
+        dd_buf_append_span(&event,
+                           envelope.input ? dd_text_span(envelope.input) : DD_SPAN("{}"));
+    else
+        dd_json_write_envelope(&event, &envelope);
+    dd_wire_write_invocation(&slot->result, &envelope, head.function, dd_buf_span(&event),
+                             invocation->deadline_ms);
     dd_buf_deinit(&event);
     dd_envelope_deinit(&envelope);
     dd_pending_answer_after(slot, resident->position);

@@ -5,6 +5,8 @@
  * gathered for each peer are sent. */
 #include "engine/engine_priv.h"
 
+#include <stdio.h>
+
 #include "base/alloc.h"
 #include "base/limits.h"
 
@@ -35,12 +37,57 @@ void dd_engine_forget(struct dd_engine *engine, struct dd_resident *resident)
     dd_free(resident);
 }
 
+struct dd_uuid dd_engine_new_id(struct dd_engine *engine)
+{
+    uint8_t random[10];
+
+    engine->config.ports.random(engine->config.ports.user, random, sizeof random);
+    return dd_uuid_v7(engine->now_ms, random);
+}
+
+int dd_engine_start(struct dd_engine *engine, const struct dd_start *start,
+                    struct dd_resident **out, struct dd_error *error)
+{
+    struct dd_facts facts = {0};
+    struct dd_resident *resident;
+    int rc;
+
+    resident = dd_engine_found(engine, start->id);
+    rc = dd_execution_start(resident->execution, start, engine->now_ms, &facts, error);
+    if (rc) {
+        dd_engine_forget(engine, resident);
+        return rc;
+    }
+    dd_engine_record(engine, resident, &facts);
+    dd_log(engine->config.log, EXECUTION_STARTED,
+           DD_LOG_TEXT("executionArn", dd_text_span(dd_execution_arn(resident->execution))));
+    *out = resident;
+    return 0;
+}
+
 static void count_memory(struct dd_engine *engine, struct dd_resident *resident)
 {
     size_t memory = dd_execution_memory(resident->execution) + sizeof *resident;
 
     engine->memory += memory - resident->memory;
     resident->memory = memory;
+}
+
+/* The head tells the ARN; where it is damaged too, `error` has the id. */
+static void log_corrupt(struct dd_engine *engine, struct dd_uuid id,
+                        const struct dd_error *error)
+{
+    char arn[DD_ARN_MAX + 1] = "";
+    struct dd_head head;
+
+    if (dd_journal_identity(engine->config.journal, id, &head)) {
+        dd_arn_format(engine, &head, arn);
+        dd_text_unref(head.function);
+        dd_text_unref(head.name);
+    }
+    dd_log(engine->config.log, EXECUTION_CORRUPT,
+           DD_LOG_TEXT("executionArn", dd_span_cstr(arn)),
+           DD_LOG_TEXT("error", dd_span_cstr(error->text)));
 }
 
 int dd_engine_load(struct dd_engine *engine, struct dd_uuid id, struct dd_resident **out,
@@ -59,14 +106,9 @@ int dd_engine_load(struct dd_engine *engine, struct dd_uuid id, struct dd_reside
     rc = dd_journal_load(engine->config.journal, id, resident->execution, &resident->records,
                          error);
     if (rc) {
-        char text[DD_UUID_TEXT_LEN + 1];
-
         dd_engine_forget(engine, resident);
-        dd_uuid_format(id, text);
         if (rc != DD_NOT_FOUND)
-            dd_log(engine->config.log, EXECUTION_CORRUPT,
-                   DD_LOG_TEXT("execution", dd_span_cstr(text)),
-                   DD_LOG_TEXT("error", dd_span_cstr(error->text)));
+            log_corrupt(engine, id, error);
         return rc;
     }
     resident->closed_told =
@@ -130,10 +172,23 @@ void dd_engine_record(struct dd_engine *engine, struct dd_resident *resident,
         resident->closed_told = true;
         log_closed(engine, resident, &head);
         dd_watch_wake(engine, resident->id);
+        dd_invoke_closed(engine, resident);
     }
 }
 
 /* --- names ------------------------------------------------------------------------------- */
+
+void dd_arn_format(const struct dd_engine *engine, const struct dd_head *head,
+                   char out_arn[DD_ARN_MAX + 1])
+{
+    char id[DD_UUID_TEXT_LEN + 1];
+
+    dd_uuid_format(head->id, id);
+    snprintf(out_arn, DD_ARN_MAX + 1,
+             "arn:aws:lambda:%s:%s:function:%s:$LATEST/durable-execution/%s/%s",
+             engine->service.region, engine->service.account, head->function->data,
+             head->name->data, id);
+}
 
 bool dd_arn_execution_id(struct dd_span arn, struct dd_uuid *out_id)
 {
@@ -267,6 +322,7 @@ void dd_engine_free(struct dd_engine *engine)
     dd_assert(dd_list_empty(&engine->peers));
     dd_gate_open(&engine->gate, UINT64_MAX);
     dd_dispatch_free(engine);
+    dd_watches_free(engine);
     while ((resident = dd_map_next(&engine->residents, &at)) != NULL) {
         dd_execution_free(resident->execution);
         dd_free(resident);
@@ -276,7 +332,6 @@ void dd_engine_free(struct dd_engine *engine)
     dd_map_deinit(&engine->sessions);
     dd_map_deinit(&engine->keys);
     dd_map_deinit(&engine->invocations);
-    dd_map_deinit(&engine->watches);
     dd_heap_deinit(&engine->due);
     dd_free(engine);
 }

@@ -29,6 +29,7 @@ struct dd_engine_config {
     int64_t pid;
     int64_t default_execution_timeout_s;
     int64_t default_retention_s;
+    size_t connections_max;
     size_t memory_budget; /* bytes of executions kept loaded while idle */
 };
 

@@ -35,6 +35,7 @@ struct dd_engine {
 
     struct dd_list peers; /* of dd_peer */
     size_t peers_len;
+    bool crowded_told;
     uint64_t last_peer, last_call, last_session, last_worker;
 
     struct dd_map calls;       /* id -> dd_pending */
@@ -64,6 +65,14 @@ int dd_engine_load(struct dd_engine *engine, struct dd_uuid id, struct dd_reside
 /* A resident for an execution that has no facts yet. */
 struct dd_resident *dd_engine_found(struct dd_engine *engine, struct dd_uuid id);
 
+/* The id of an execution about to be started. */
+struct dd_uuid dd_engine_new_id(struct dd_engine *engine);
+
+/* Starts an execution: records it, and gives it. A refusal leaves nothing behind. Whether
+ * the journal accepts new ones is for the caller to ask first. */
+int dd_engine_start(struct dd_engine *engine, const struct dd_start *start,
+                    struct dd_resident **out, struct dd_error *error) DD_MUST_CHECK;
+
 /* Drops one that was founded in vain. */
 void dd_engine_forget(struct dd_engine *engine, struct dd_resident *resident);
 
@@ -76,8 +85,40 @@ void dd_engine_record(struct dd_engine *engine, struct dd_resident *resident,
 int dd_engine_resolve(struct dd_engine *engine, struct dd_span text, struct dd_uuid *out_id,
                       struct dd_error *error) DD_MUST_CHECK;
 
+/* The ARN of the execution that `head` is of. */
+void dd_arn_format(const struct dd_engine *engine, const struct dd_head *head,
+                   char out_arn[DD_ARN_MAX + 1]);
+
 /* The execution id at the end of an ARN; false when it has none. */
 bool dd_arn_execution_id(struct dd_span arn, struct dd_uuid *out_id);
+
+/* --- invoke.c: executions that invoke functions ------------------------------------------ */
+
+/* CheckpointDurableExecution of a loaded execution: dd_execution_checkpoint(), with what
+ * it starts and its record. */
+int dd_engine_checkpoint(struct dd_engine *engine, struct dd_resident *resident,
+                         struct dd_checkpoint *checkpoint, struct dd_checkpointed *out,
+                         struct dd_error *error) DD_MUST_CHECK;
+
+/* The execution has closed: the one that invoked it, if any, is told, in the same commit. */
+void dd_invoke_closed(struct dd_engine *engine, const struct dd_resident *resident);
+
+/* --- callback.c: what comes for callbacks from outside ----------------------------------- */
+
+/* A callback by its id (then `execution` and `operation` are absent), or by the name of
+ * an open one of an execution. */
+struct dd_callback_call {
+    struct dd_span callback;
+    struct dd_span execution;
+    struct dd_span operation;
+    enum dd_callback_action action;
+    struct dd_span result;
+    struct dd_error_object *failure;
+};
+
+/* Completes it. Sets the position of the record that says so. */
+int dd_callback_complete(struct dd_engine *engine, const struct dd_callback_call *call,
+                         uint64_t *out_position, struct dd_error *error) DD_MUST_CHECK;
 
 /* --- peer.c: connections and calls ------------------------------------------------------- */
 
@@ -92,7 +133,8 @@ struct dd_peer {
     struct dd_stream stream;
     struct dd_frame scanner;
     struct dd_buf in;  /* the message being received */
-    struct dd_buf out; /* answers of this turn */
+    struct dd_buf out; /* answers of this turn, and those kept */
+    size_t kept;       /* bytes of `out` that nobody waits for; see dd_peers_flush() */
     int64_t level;     /* 0 before hello */
     bool paused;
     struct dd_worker *worker;
@@ -113,6 +155,8 @@ struct dd_pending {
     struct dd_list timed;
     uint64_t message;     /* the RPC's id */
     int method;           /* row of the method table */
+    struct dd_text *arn;  /* of the execution it concerns, for the log; NULL: none known */
+    bool ahead;           /* its caller goes on without the answer */
     struct dd_buf result; /* the encoded result, when it has to wait for the gate */
     /* execution.wait and execution.logs: asked again when the execution changes */
     struct dd_uuid execution;
@@ -173,6 +217,7 @@ struct dd_invocation {
     int64_t deadline_ms; /* 0: none */
     int64_t give_up_ms;  /* held, process unknown: when to stop waiting; 0: never */
     bool lost;           /* with a former daemon: ends uncounted */
+    bool plain;          /* its function is not durable */
 };
 
 void dd_dispatch_recover(struct dd_engine *engine);
@@ -224,6 +269,8 @@ struct dd_attached {
     struct dd_uuid execution;
     struct dd_text *arn;
     struct dd_text *request_id;
+    struct dd_text **updated; /* UpdatedOperationIds of the event */
+    size_t updated_len;
     char key[33];
     struct dd_list joins;            /* of dd_join */
     struct dd_backend_call *backend; /* the checkpoint or load in flight */
@@ -251,6 +298,9 @@ struct dd_attached *dd_session_of(struct dd_peer *peer, uint64_t id);
 void dd_session_method_call(struct dd_pending *pending, struct dd_attached *attached,
                             struct dd_call *call);
 
+/* Something from outside has completed an operation of `execution`. */
+void dd_sessions_changed(struct dd_engine *engine, struct dd_uuid execution);
+
 /* `peer` is gone: its sessions end, its part in others is forgotten. */
 void dd_sessions_disconnect(struct dd_peer *peer);
 void dd_sessions_due(struct dd_engine *engine);
@@ -268,3 +318,5 @@ void dd_watch_add(struct dd_engine *engine, struct dd_uuid id, struct dd_pending
 /* The execution changed (closed, or has a new log line). */
 void dd_watch_wake(struct dd_engine *engine, struct dd_uuid id);
 void dd_watch_due(struct dd_engine *engine);
+/* Nobody waits any more. */
+void dd_watches_free(struct dd_engine *engine);

@@ -1,21 +1,44 @@
 /* Registered functions: few, so all of them are in memory. A registration is
- * stored as version u8, three i64, and the checksum of these and the name. */
+ * stored as version u8, three i64, flags u8, and the checksum of these and the name.
+ * Version 1 has no flags. */
 #include <stdlib.h>
 
 #include "base/alloc.h"
 #include "base/digest.h"
 #include "engine/journal_priv.h"
 
-#define FUNCTION_VERSION 1
-#define FUNCTION_BYTES (1 + 3 * 8 + 8)
+#define FUNCTION_VERSION 2
+#define FUNCTION_MEMBERS (1 + 3 * 8) /* of version 1; each later one adds a byte */
+#define FUNCTION_BYTES (FUNCTION_MEMBERS + 1 + 8)
+#define FLAG_PLAIN 1
 
-static uint64_t function_checksum(const char *value, struct dd_span name)
+/* Over the first `len` bytes of the value, and the name. */
+static uint64_t function_checksum(const char *value, size_t len, struct dd_span name)
 {
     char bytes[FUNCTION_BYTES + DD_FUNCTION_NAME_MAX];
 
-    memcpy(bytes, value, FUNCTION_BYTES - 8);
-    memcpy(bytes + FUNCTION_BYTES - 8, name.data, name.len);
-    return dd_checksum64(dd_span_make(bytes, FUNCTION_BYTES - 8 + name.len));
+    memcpy(bytes, value, len);
+    memcpy(bytes + len, name.data, name.len);
+    return dd_checksum64(dd_span_make(bytes, len + name.len));
+}
+
+/* Reads a stored registration but for its name; false when it is damaged. */
+static bool function_decode(struct dd_span key, struct dd_span value, struct dd_function *out)
+{
+    size_t members = FUNCTION_MEMBERS;
+
+    if (value.len == 0 || value.data[0] < 1 || value.data[0] > FUNCTION_VERSION ||
+        key.len > DD_FUNCTION_NAME_MAX)
+        return false;
+    members += (size_t)value.data[0] - 1;
+    if (value.len != members + 8 ||
+        get_u64(value.data + members) != function_checksum(value.data, members, key))
+        return false;
+    out->timeout_s = (int64_t)get_u64(value.data + 1);
+    out->execution_timeout_s = (int64_t)get_u64(value.data + 9);
+    out->retention_s = (int64_t)get_u64(value.data + 17);
+    out->plain = value.data[0] > 1 && (value.data[FUNCTION_MEMBERS] & FLAG_PLAIN);
+    return true;
 }
 
 static void function_keep(struct dd_journal *journal, const struct dd_function *function)
@@ -30,6 +53,7 @@ static void function_keep(struct dd_journal *journal, const struct dd_function *
     kept->timeout_s = function->timeout_s;
     kept->execution_timeout_s = function->execution_timeout_s;
     kept->retention_s = function->retention_s;
+    kept->plain = function->plain;
 }
 
 struct load {
@@ -43,18 +67,13 @@ static bool visit_function(void *user, struct dd_span key, struct dd_span value)
     struct load *load = user;
     struct dd_function function = {0};
 
-    if (value.len != FUNCTION_BYTES || value.data[0] != FUNCTION_VERSION ||
-        key.len > DD_FUNCTION_NAME_MAX ||
-        get_u64(value.data + FUNCTION_BYTES - 8) != function_checksum(value.data, key)) {
+    if (!function_decode(key, value, &function)) {
         load->rc = dd_fail(load->error, DD_STORE_CORRUPT,
                            "the registration of a function is damaged; run `durabled check`, "
                            "then restore the data directory from a backup");
         return load->journal->config.verify;
     }
     function.name = dd_text_new(key);
-    function.timeout_s = (int64_t)get_u64(value.data + 1);
-    function.execution_timeout_s = (int64_t)get_u64(value.data + 9);
-    function.retention_s = (int64_t)get_u64(value.data + 17);
     function_keep(load->journal, &function);
     dd_text_unref(function.name);
     return true;
@@ -98,7 +117,8 @@ uint64_t dd_journal_register(struct dd_journal *journal, const struct dd_functio
     put_u64(value + 1, (uint64_t)function->timeout_s);
     put_u64(value + 9, (uint64_t)function->execution_timeout_s);
     put_u64(value + 17, (uint64_t)function->retention_s);
-    put_u64(value + 25, function_checksum(value, name));
+    value[FUNCTION_MEMBERS] = function->plain ? FLAG_PLAIN : 0;
+    put_u64(value + FUNCTION_MEMBERS + 1, function_checksum(value, FUNCTION_MEMBERS + 1, name));
     dd_batch_put(&journal->pending.batch, DD_TABLE_FUNCTIONS, name,
                  dd_span_make(value, sizeof(value)));
     if (journal->pending.batch.ops.failed) {

@@ -107,6 +107,11 @@ int dd_journal_facts(struct dd_journal *journal, struct dd_uuid id,
                      bool (*visit)(void *user, const struct dd_fact *fact), void *user,
                      struct dd_error *error) DD_MUST_CHECK;
 
+/* What is still known of an execution that may be damaged: function and name, for
+ * people. Given as with dd_journal_head(); false when the head is damaged too. */
+bool dd_journal_identity(struct dd_journal *journal, struct dd_uuid id,
+                         struct dd_head *out_head);
+
 /* The latest head of `id`; text members are given (unref both). DD_NOT_FOUND. */
 int dd_journal_head(struct dd_journal *journal, struct dd_uuid id, struct dd_head *out_head,
                     struct dd_error *error) DD_MUST_CHECK;
@@ -152,6 +157,7 @@ struct dd_function {
     int64_t timeout_s;           /* of an invocation; 0: none */
     int64_t execution_timeout_s; /* default of its executions */
     int64_t retention_s;
+    bool plain; /* not durable: invoked with its payload, once */
 };
 
 /* Keeps a registration for good. Borrowed. Returns the position to wait for. */
@@ -163,11 +169,12 @@ void dd_journal_functions(struct dd_journal *journal,
                           void (*visit)(void *user, const struct dd_function *function),
                           void *user);
 
-/* Keeps a log line of an execution; written with the next commit or fold, lost
- * with a crash before it. Old lines go (limits.h). */
+/* Keeps a log line of an execution, of at most DD_LOG_LINE_MAX bytes; written with
+ * the next commit or fold, lost with a crash before it. Old lines go (limits.h). */
 void dd_journal_log(struct dd_journal *journal, struct dd_uuid id, struct dd_span line);
 
-/* Visits kept lines numbered above `after`. Sets the number of lines dropped so far. */
+/* Visits kept lines numbered above `after`, but for damaged ones. Sets the number of lines
+ * dropped so far. */
 void dd_journal_logs(struct dd_journal *journal, struct dd_uuid id, uint64_t after,
                      bool (*visit)(void *user, uint64_t number, struct dd_span line),
                      void *user, uint64_t *out_dropped);

@@ -226,6 +226,9 @@ void logs_undo(struct dd_journal *journal);
 void logs_forget(struct dd_journal *journal, struct dd_uuid id);
 void logs_free(struct dd_journal *journal);
 
+/* The line in a value of LOGS; false when it is damaged. */
+bool log_line_read(struct dd_span value, struct dd_span *out_line);
+
 /* --- functions.c ------------------------------------------------------------------------- */
 
 int functions_load(struct dd_journal *journal, struct dd_error *error);

@@ -68,7 +68,8 @@ enum dd_level { DD_LEVEL_DEBUG, DD_LEVEL_INFO, DD_LEVEL_WARN, DD_LEVEL_ERROR };
       "A peer sent what is no message, or one over the limits.",                               \
       "Check that process `pid` speaks this protocol.")                                        \
     X(CONNECTIONS_FULL, WARN, "connection refused: too many",                                  \
-      "The limit of connections is reached.", "Close unused clients.")                         \
+      "The limit of connections is reached; it is told once until one ends.",                  \
+      "Close unused clients, or let the daemon have more open files (`ulimit -n`).")           \
     X(DETERMINISM, WARN, "the code changed under a running execution",                         \
       "An operation differs from the one recorded at its place.",                              \
       "Deploy the former code for this execution, or stop it and start it anew.")              \

@@ -1,8 +1,10 @@
 /* Log lines of executions. They wait in memory, in one buffer for each
  * execution, until they ride with a commit. A line is stored with the bytes of
  * all lines of its execution up to its end, so that how much is kept shows from
- * the first and the last line, without a count elsewhere. */
+ * the first and the last line, without a count elsewhere, and with a checksum of
+ * these and the line: what a peer sent goes out as it is, so it must be as it was. */
 #include "base/alloc.h"
+#include "base/digest.h"
 #include "engine/journal_priv.h"
 
 struct log_state {
@@ -14,6 +16,9 @@ struct log_state {
 };
 
 #define LINE_HEADER 20u
+
+/* As stored: checksum u64, bytes so far u64, line. */
+#define STORED_HEADER 16u
 
 struct log_line {
     uint64_t number, bytes;
@@ -37,9 +42,10 @@ static bool visit_last(void *user, struct dd_span key, struct dd_span value)
 {
     struct log_state *state = user;
 
-    if (key.len == KEY_LOG && value.len >= 8 && starts_with(key, id_span(&state->id))) {
+    if (key.len == KEY_LOG && value.len >= STORED_HEADER &&
+        starts_with(key, id_span(&state->id))) {
         state->number = get_u64(key.data + KEY_ID);
-        state->bytes = get_u64(value.data);
+        state->bytes = get_u64(value.data + 8);
     }
     return false;
 }
@@ -73,16 +79,6 @@ static void state_free(struct dd_journal *journal, struct log_state *state)
     dd_free(state);
 }
 
-/* At most `max` bytes, not cutting a character of UTF-8 in two. */
-static struct dd_span cut(struct dd_span line, size_t max)
-{
-    if (line.len <= max)
-        return line;
-    while (max > 0 && ((uint8_t)line.data[max] & 0xC0) == 0x80)
-        max--;
-    return dd_span_make(line.data, max);
-}
-
 static bool is_known(struct dd_journal *journal, struct dd_uuid id)
 {
     const struct tail_entry *entry = tail_get(journal, id);
@@ -104,7 +100,7 @@ void dd_journal_log(struct dd_journal *journal, struct dd_uuid id, struct dd_spa
     char header[LINE_HEADER];
     char *at;
 
-    line = cut(line, DD_LOG_LINE_MAX);
+    dd_assert(line.len <= DD_LOG_LINE_MAX);
     /* More than a commit takes along: the disk is full or slow, lines go first. */
     if (journal->failed || journal->logs_bytes + line.len > 2 * (size_t)DD_LOG_BUFFER_MAX ||
         !is_known(journal, id))
@@ -147,14 +143,35 @@ static bool visit_trim(void *user, struct dd_span key, struct dd_span value)
     struct trim *trim = user;
     uint64_t number, bytes;
 
-    if (key.len != KEY_LOG || value.len < 8 || !starts_with(key, id_span(&trim->state->id)))
+    if (key.len != KEY_LOG || value.len < STORED_HEADER ||
+        !starts_with(key, id_span(&trim->state->id)))
         return false;
     number = get_u64(key.data + KEY_ID);
-    bytes = get_u64(value.data) - (value.len - 8); /* before this line */
+    bytes = get_u64(value.data + 8) - (value.len - STORED_HEADER); /* before this line */
     if (trim->state->number - number < DD_LOG_LINES_MAX &&
         trim->state->bytes - bytes <= DD_LOG_BYTES_MAX)
         return false;
     dd_batch_delete(trim->batch, DD_TABLE_LOGS, key);
+    return true;
+}
+
+static void store_line(struct dd_buf *out, const struct log_line *line)
+{
+    char header[STORED_HEADER] = {0};
+
+    put_u64(header + 8, line->bytes);
+    dd_buf_append(out, header, sizeof(header));
+    dd_buf_append_span(out, line->text);
+    if (!out->failed)
+        put_u64(out->data, dd_checksum64(dd_span_make(out->data + 8, out->len - 8)));
+}
+
+bool log_line_read(struct dd_span value, struct dd_span *out_line)
+{
+    if (value.len < STORED_HEADER ||
+        get_u64(value.data) != dd_checksum64(dd_span_make(value.data + 8, value.len - 8)))
+        return false;
+    *out_line = dd_span_make(value.data + STORED_HEADER, value.len - STORED_HEADER);
     return true;
 }
 
@@ -170,8 +187,7 @@ static int state_build(struct dd_journal *journal, struct dd_batch *batch,
     while (line_next(&state->lines, &at, &line)) {
         key_log(&key, state->id, line.number);
         dd_buf_clear(&journal->scratch);
-        dd_buf_append(&journal->scratch, line.text.data - 12, 8);
-        dd_buf_append_span(&journal->scratch, line.text);
+        store_line(&journal->scratch, &line);
         dd_batch_put(batch, DD_TABLE_LOGS, key_span(&key), dd_buf_span(&journal->scratch));
     }
     state->flushing = state->lines.len;
@@ -265,12 +281,13 @@ static bool visit_first(void *user, struct dd_span key, struct dd_span value)
 static bool visit_line(void *user, struct dd_span key, struct dd_span value)
 {
     struct reading *reading = user;
+    struct dd_span line;
 
-    if (key.len != KEY_LOG || value.len < 8 || !starts_with(key, id_span(&reading->id)))
+    if (key.len != KEY_LOG || !starts_with(key, id_span(&reading->id)))
         return false;
     reading->last = get_u64(key.data + KEY_ID);
-    reading->ended = !reading->visit(reading->user, reading->last,
-                                     dd_span_make(value.data + 8, value.len - 8));
+    if (log_line_read(value, &line))
+        reading->ended = !reading->visit(reading->user, reading->last, line);
     return !reading->ended;
 }
 

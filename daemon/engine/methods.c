@@ -10,15 +10,10 @@
 
 #include "base/alloc.h"
 #include "base/limits.h"
+#include "base/utf8.h"
 #include "codec/json.h"
 #include "codec/pack.h"
-
-#define LEVEL 1
-
-struct method {
-    const char *name;
-    int (*run)(struct dd_pending *pending, struct dd_params *params, struct dd_error *error);
-};
+#include "proto/level.h"
 
 static void pack_int(msgpack_packer *packer, const char *name, int64_t value)
 {
@@ -54,10 +49,10 @@ static int hello(struct dd_pending *pending, struct dd_params *params, struct dd
         rc = dd_params_text(params, "client", DD_REQUIRED, &client, error);
     if (rc)
         return rc;
-    pending->peer->level = level < LEVEL ? level : LEVEL;
+    pending->peer->level = level < DD_LEVEL ? level : DD_LEVEL;
     dd_pack_init(&packer, &pending->result);
     msgpack_pack_map(&packer, 4);
-    pack_int(&packer, "level", LEVEL);
+    pack_int(&packer, "level", DD_LEVEL);
     pack_cstr(&packer, "version", config->version);
     pack_cstr(&packer, "mode", "serve");
     pack_int(&packer, "pid", config->pid);
@@ -85,7 +80,8 @@ static bool valid_name(struct dd_span name, size_t len_max)
 static int read_function(struct dd_engine *engine, struct dd_params *params,
                          struct dd_function *out, struct dd_error *error)
 {
-    int64_t retention_days = engine->config.default_retention_s / 86400;
+    int64_t retention_days = 0;
+    bool durable = true;
     struct dd_span name;
     int rc = dd_params_text(params, "name", DD_REQUIRED, &name, error);
 
@@ -104,7 +100,11 @@ static int read_function(struct dd_engine *engine, struct dd_params *params,
     if (rc == 0)
         rc = dd_params_int(params, "retention_days", DD_OPTIONAL, 1, DD_RETENTION_DAYS_MAX,
                            &retention_days, error);
-    out->retention_s = retention_days * 86400;
+    out->retention_s =
+        retention_days ? retention_days * 86400 : engine->config.default_retention_s;
+    if (rc == 0)
+        rc = dd_params_bool(params, "durable", &durable, error);
+    out->plain = !durable;
     if (rc == 0)
         out->name = dd_text_new(name);
     return rc;
@@ -248,7 +248,7 @@ static int worker_respond(struct dd_pending *pending, struct dd_params *params,
                           struct dd_error *error)
 {
     struct dd_invocation *invocation;
-    struct dd_outcome outcome;
+    struct dd_outcome outcome = {.kind = DD_OUTCOME_RETURNED, .status = DD_EXECUTION_SUCCEEDED};
     struct dd_span output;
     int rc = own_invocation(pending, params, &invocation, error);
 
@@ -256,7 +256,10 @@ static int worker_respond(struct dd_pending *pending, struct dd_params *params,
         rc = dd_params_text(params, "output", DD_REQUIRED, &output, error);
     if (rc)
         return rc;
-    dd_json_parse_output(output, &outcome);
+    if (!invocation->plain)
+        dd_json_parse_output(output, &outcome);
+    else if (!dd_text_try_new(output, &outcome.result))
+        return dd_fail(error, DD_NO_MEMORY, "output: out of memory");
     end_invocation(pending, invocation, &outcome);
     dd_outcome_deinit(&outcome);
     return 0;
@@ -358,6 +361,11 @@ static int session_call(struct dd_pending *pending, struct dd_params *params,
     struct dd_call call;
     int rc = own_session(pending->peer, params, &attached, error);
 
+    if (rc)
+        return rc;
+    pending->arn = dd_text_ref(attached->arn);
+    if (kind == DD_CALL_START)
+        rc = dd_params_bool(params, "ahead", &pending->ahead, error);
     if (rc == 0)
         rc = dd_wire_read_call(kind, params, &call, error);
     if (rc)
@@ -379,9 +387,63 @@ SESSION_CALL(session_await, DD_CALL_AWAIT)
 SESSION_CALL(session_succeed, DD_CALL_SUCCEED)
 SESSION_CALL(session_fail, DD_CALL_FAIL)
 SESSION_CALL(session_decide, DD_CALL_DECIDE)
+SESSION_CALL(session_retry, DD_CALL_RETRY)
+SESSION_CALL(session_batch, DD_CALL_BATCH)
 SESSION_CALL(session_unwound, DD_CALL_UNWOUND)
 SESSION_CALL(session_end, DD_CALL_END)
 #undef SESSION_CALL
+
+/* Bytes of a line's level, chosen; and of all around its message and fields. */
+#define LINE_LEVEL 32
+#define LINE_REST 128
+
+/* Fields that take half a line or more are left out, and the message is cut. */
+static void pack_line(struct dd_buf *line, struct dd_params *params, int64_t time_ms,
+                      struct dd_span level, struct dd_span message)
+{
+    struct dd_span fields = DD_SPAN("\x80"); /* an empty map */
+    msgpack_packer packer;
+    struct dd_buf given;
+
+    dd_buf_init(&given, DD_LOG_LINE_MAX / 2);
+    if (dd_params_raw(params, "fields", &given) && !given.failed)
+        fields = dd_buf_span(&given);
+    dd_pack_init(&packer, line);
+    pack_int(&packer, "time_ms", time_ms);
+    dd_pack_cstr(&packer, "level");
+    dd_pack_span(&packer, dd_utf8_cut(level, LINE_LEVEL));
+    dd_pack_cstr(&packer, "message");
+    dd_pack_span(&packer, dd_utf8_cut(message, DD_LOG_LINE_MAX - LINE_REST - fields.len));
+    dd_pack_cstr(&packer, "fields");
+    dd_buf_append_span(line, fields);
+    dd_buf_deinit(&given);
+}
+
+/* Kept for execution.logs, or dropped. */
+static void session_log(struct dd_peer *peer, struct dd_params *params)
+{
+    struct dd_attached *attached;
+    struct dd_span level, message;
+    struct dd_params fields;
+    struct dd_error error;
+    struct dd_buf line;
+    int64_t time_ms;
+    bool given;
+
+    if (own_session(peer, params, &attached, &error) != 0 ||
+        dd_params_int(params, "time_ms", DD_REQUIRED, 0, INT64_MAX, &time_ms, &error) != 0 ||
+        dd_params_text(params, "level", DD_REQUIRED, &level, &error) != 0 ||
+        dd_params_text(params, "message", DD_REQUIRED, &message, &error) != 0 ||
+        dd_params_map(params, "fields", DD_OPTIONAL, &fields, &given, &error) != 0)
+        return;
+    dd_buf_init(&line, DD_LOG_LINE_MAX);
+    pack_line(&line, params, time_ms, level, message);
+    if (!line.failed) {
+        dd_journal_log(peer->engine->config.journal, attached->execution, dd_buf_span(&line));
+        dd_watch_wake(peer->engine, attached->execution);
+    }
+    dd_buf_deinit(&line);
+}
 
 /* --- starting ---------------------------------------------------------------------------- */
 
@@ -429,34 +491,6 @@ static void answer_started(struct dd_pending *pending, const struct dd_resident 
     dd_pending_answer_after(pending, resident->position);
 }
 
-/* A new execution. Its refusals leave nothing behind. */
-static int start_new(struct dd_pending *pending, struct dd_start *start, struct dd_error *error)
-{
-    struct dd_engine *engine = pending->engine;
-    struct dd_facts facts = {0};
-    struct dd_resident *resident;
-    uint8_t random[10];
-    int rc = dd_journal_accepts(engine->config.journal, error);
-
-    if (rc == 0 && engine->stopping)
-        rc = dd_fail(error, DD_DRAINING, "the daemon is stopping");
-    if (rc)
-        return rc;
-    engine->config.ports.random(engine->config.ports.user, random, sizeof random);
-    start->id = dd_uuid_v7(engine->now_ms, random);
-    resident = dd_engine_found(engine, start->id);
-    rc = dd_execution_start(resident->execution, start, engine->now_ms, &facts, error);
-    if (rc) {
-        dd_engine_forget(engine, resident);
-        return rc;
-    }
-    dd_engine_record(engine, resident, &facts);
-    dd_log(engine->config.log, EXECUTION_STARTED,
-           DD_LOG_TEXT("executionArn", dd_text_span(dd_execution_arn(resident->execution))));
-    answer_started(pending, resident, false);
-    return 0;
-}
-
 static int start_again(struct dd_pending *pending, struct dd_uuid id, struct dd_span input,
                        struct dd_error *error)
 {
@@ -476,6 +510,7 @@ static int execution_start(struct dd_pending *pending, struct dd_params *params,
     struct dd_engine *engine = pending->engine;
     const struct dd_function *function;
     struct dd_start start = {0};
+    struct dd_resident *resident;
     struct dd_uuid id;
     int rc = dd_params_text(params, "function", DD_REQUIRED, &start.function, error);
 
@@ -490,6 +525,7 @@ static int execution_start(struct dd_pending *pending, struct dd_params *params,
         return unknown_function(engine, start.function, error);
     start.execution_timeout_s = function->execution_timeout_s;
     start.retention_s = function->retention_s;
+    start.plain = function->plain;
     rc = dd_params_int(params, "execution_timeout_s", DD_OPTIONAL, 1, DD_SECONDS_MAX,
                        &start.execution_timeout_s, error);
     if (rc)
@@ -497,7 +533,73 @@ static int execution_start(struct dd_pending *pending, struct dd_params *params,
     if (start.name.data &&
         dd_journal_find(engine->config.journal, start.function, start.name, &id))
         return start_again(pending, id, start.input, error);
-    return start_new(pending, &start, error);
+    rc = dd_journal_accepts(engine->config.journal, error);
+    if (rc == 0 && engine->stopping)
+        rc = dd_fail(error, DD_DRAINING, "the daemon is stopping");
+    if (rc)
+        return rc;
+    start.id = dd_engine_new_id(engine);
+    rc = dd_engine_start(engine, &start, &resident, error);
+    if (rc == 0)
+        answer_started(pending, resident, false);
+    /* All else that the service judges was judged above. */
+    if (rc == DD_VALIDATION)
+        params->bad = "name";
+    return rc;
+}
+
+/* --- callbacks from outside --------------------------------------------------------------- */
+
+static int callback_call(struct dd_pending *pending, struct dd_params *params,
+                         struct dd_callback_call *call, struct dd_error *error)
+{
+    uint64_t position;
+    int rc = dd_params_text(params, "callback", DD_OPTIONAL, &call->callback, error);
+
+    if (rc == 0)
+        rc =
+            dd_params_text(params, "execution", call->callback.data ? DD_OPTIONAL : DD_REQUIRED,
+                           &call->execution, error);
+    if (rc == 0)
+        rc =
+            dd_params_text(params, "operation", call->callback.data ? DD_OPTIONAL : DD_REQUIRED,
+                           &call->operation, error);
+    if (rc == 0)
+        rc = dd_callback_complete(pending->engine, call, &position, error);
+    if (rc)
+        return rc;
+    dd_wire_write_empty(&pending->result);
+    dd_pending_answer_after(pending, position);
+    return 0;
+}
+
+static int callback_succeed(struct dd_pending *pending, struct dd_params *params,
+                            struct dd_error *error)
+{
+    struct dd_callback_call call = {.action = DD_CALLBACK_SUCCEED};
+    int rc = dd_params_text(params, "payload", DD_OPTIONAL, &call.result, error);
+
+    return rc ? rc : callback_call(pending, params, &call, error);
+}
+
+static int callback_fail(struct dd_pending *pending, struct dd_params *params,
+                         struct dd_error *error)
+{
+    struct dd_callback_call call = {.action = DD_CALLBACK_FAIL};
+    int rc = dd_wire_read_error(params, "error", DD_OPTIONAL, &call.failure, error);
+
+    if (rc == 0)
+        rc = callback_call(pending, params, &call, error);
+    dd_error_object_unref(call.failure);
+    return rc;
+}
+
+static int callback_heartbeat(struct dd_pending *pending, struct dd_params *params,
+                              struct dd_error *error)
+{
+    struct dd_callback_call call = {.action = DD_CALLBACK_HEARTBEAT};
+
+    return callback_call(pending, params, &call, error);
 }
 
 /* --- reading executions ------------------------------------------------------------------ */
@@ -800,13 +902,9 @@ struct list {
 static void pack_arn(msgpack_packer *packer, const struct dd_engine *engine,
                      const struct dd_head *head)
 {
-    char id[DD_UUID_TEXT_LEN + 1], arn[DD_ARN_MAX + 1];
+    char arn[DD_ARN_MAX + 1];
 
-    dd_uuid_format(head->id, id);
-    snprintf(arn, sizeof arn,
-             "arn:aws:lambda:%s:%s:function:%s:$LATEST/durable-execution/%s/%s",
-             engine->service.region, engine->service.account, head->function->data,
-             head->name->data, id);
+    dd_arn_format(engine, head, arn);
     pack_cstr(packer, "arn", arn);
 }
 
@@ -1126,7 +1224,7 @@ static int daemon_status(struct dd_pending *pending, struct dd_params *params,
     msgpack_pack_map(&packer, 18);
     pack_cstr(&packer, "version", config->version);
     pack_int(&packer, "pid", config->pid);
-    pack_int(&packer, "level", LEVEL);
+    pack_int(&packer, "level", DD_LEVEL);
     pack_cstr(&packer, "mode", "serve");
     pack_cstr(&packer, "socket", config->socket);
     pack_cstr(&packer, "data", config->data);
@@ -1168,40 +1266,25 @@ static int daemon_log_level(struct dd_pending *pending, struct dd_params *params
 
 /* --- the table --------------------------------------------------------------------------- */
 
-static const struct method methods[] = {
-    {"hello", hello},
-    {"worker.register", worker_register},
-    {"worker.next", worker_next},
-    {"worker.respond", worker_respond},
-    {"worker.fail", worker_fail},
-    {"worker.release", worker_release},
-    {"worker.drain", worker_drain},
-    {"session.begin", session_begin},
-    {"session.join", session_join},
-    {"session.operations", session_operations},
-    {"session.start", session_start},
-    {"session.await", session_await},
-    {"session.succeed", session_succeed},
-    {"session.fail", session_fail},
-    {"session.decide", session_decide},
-    {"session.unwound", session_unwound},
-    {"session.end", session_end},
-    {"execution.start", execution_start},
-    {"execution.wait", execution_wait},
-    {"execution.describe", execution_describe},
-    {"execution.history", execution_history},
-    {"execution.list", execution_list},
-    {"execution.stop", execution_stop},
-    {"execution.logs", execution_logs},
-    {"function.list", function_list},
-    {"daemon.status", daemon_status},
-    {"daemon.log_level", daemon_log_level},
+/* A method of proto/protocol.toml: a call has `run`, a notification `take`. */
+struct method {
+    const char *name;
+    int since; /* the level that introduced it */
+    int (*run)(struct dd_pending *pending, struct dd_params *params, struct dd_error *error);
+    void (*take)(struct dd_peer *peer, struct dd_params *params);
 };
 
-static int find_method(struct dd_span name)
+#define DD_CALL_ROW(name, function, since) {name, since, function, NULL},
+#define DD_NOTIFICATION_ROW(name, function, since) {name, since, NULL, function},
+static const struct method methods[] = {
+#include "proto/methods.inc"
+};
+
+/* Its place in the table; -1: no such method at that level. */
+static int find_method(struct dd_span name, int64_t level)
 {
     for (size_t i = 0; i < DD_COUNT(methods); i++) {
-        if (dd_span_is(name, methods[i].name))
+        if (methods[i].since <= level && dd_span_is(name, methods[i].name))
             return (int)i;
     }
     return -1;
@@ -1214,15 +1297,16 @@ const char *dd_method_name(int method)
 
 void dd_method_call(struct dd_pending *pending, const struct dd_rpc *rpc)
 {
+    int64_t level = pending->peer->level ? pending->peer->level : DD_LEVEL;
     struct dd_params params = rpc->params;
     struct dd_error error;
     int rc;
 
-    pending->method = find_method(rpc->method);
-    if (pending->method < 0)
-        rc = dd_fail(&error, DD_UNKNOWN_METHOD, "no method '%.*s' at level %d",
+    pending->method = find_method(rpc->method, level);
+    if (pending->method < 0 || !methods[pending->method].run)
+        rc = dd_fail(&error, DD_UNKNOWN_METHOD, "no method '%.*s' at level %" PRId64,
                      (int)(rpc->method.len > 64 ? 64 : rpc->method.len), rpc->method.data,
-                     LEVEL);
+                     level);
     else if (pending->peer->level == 0 && methods[pending->method].run != hello)
         rc = dd_fail(&error, DD_OUT_OF_ORDER, "hello comes first");
     else
@@ -1241,36 +1325,11 @@ void dd_method_again(struct dd_pending *pending)
         dd_pending_refuse(pending, &error, NULL);
 }
 
-/* session.log, the one notification: kept as it came, or dropped. */
 void dd_method_notify(struct dd_peer *peer, const struct dd_rpc *rpc)
 {
     struct dd_params params = rpc->params;
-    struct dd_attached *attached;
-    struct dd_span level, message;
-    msgpack_packer packer;
-    struct dd_error error;
-    struct dd_buf line;
-    int64_t time_ms;
+    int method = find_method(rpc->method, peer->level);
 
-    if (peer->level == 0 || !dd_span_is(rpc->method, "session.log") ||
-        own_session(peer, &params, &attached, &error) != 0 ||
-        dd_params_int(&params, "time_ms", DD_REQUIRED, 0, INT64_MAX, &time_ms, &error) != 0 ||
-        dd_params_text(&params, "level", DD_REQUIRED, &level, &error) != 0 ||
-        dd_params_text(&params, "message", DD_REQUIRED, &message, &error) != 0)
-        return;
-    dd_buf_init(&line, DD_LOG_BYTES_MAX);
-    dd_pack_init(&packer, &line);
-    pack_int(&packer, "time_ms", time_ms);
-    dd_pack_cstr(&packer, "level");
-    dd_pack_span(&packer, level);
-    dd_pack_cstr(&packer, "message");
-    dd_pack_span(&packer, message);
-    dd_pack_cstr(&packer, "fields");
-    if (!dd_params_raw(&params, "fields", &line))
-        msgpack_pack_map(&packer, 0);
-    if (!line.failed) {
-        dd_journal_log(peer->engine->config.journal, attached->execution, dd_buf_span(&line));
-        dd_watch_wake(peer->engine, attached->execution);
-    }
-    dd_buf_deinit(&line);
+    if (method >= 0 && methods[method].take)
+        methods[method].take(peer, &params);
 }

@@ -1,6 +1,7 @@
 /* Connections: bytes to messages, messages to calls, answers back.
  *
- * Answers of one turn are gathered and leave in one write. A peer that does not
+ * Answers of one turn are gathered and leave in one write, with earlier ones that
+ * nobody waits for. A peer that does not
  * read what it is sent is not read from either; that is the whole of
  * backpressure. */
 #include "engine/engine_priv.h"
@@ -20,8 +21,12 @@ struct dd_peer *dd_engine_connect(struct dd_engine *engine, struct dd_credential
     struct dd_peer *peer;
 
     engine->now_ms = now_ms;
-    if (engine->peers_len >= DD_CONNECTIONS_MAX) {
-        dd_log(engine->config.log, CONNECTIONS_FULL, DD_LOG_NUMBER("pid", credentials.pid));
+    if (engine->peers_len >= engine->config.connections_max) {
+        /* Once until there is room again: who is refused may try and try. */
+        if (!engine->crowded_told)
+            dd_log(engine->config.log, CONNECTIONS_FULL, DD_LOG_NUMBER("pid", credentials.pid),
+                   DD_LOG_NUMBER("connections", (int64_t)engine->peers_len));
+        engine->crowded_told = true;
         return NULL;
     }
     peer = dd_alloc(sizeof *peer);
@@ -57,14 +62,24 @@ static void peer_free(struct dd_peer *peer)
     dd_sessions_disconnect(peer);
     dd_list_remove(&peer->node);
     engine->peers_len--;
+    engine->crowded_told = false;
     dd_buf_deinit(&peer->in);
     dd_buf_deinit(&peer->out);
     dd_free(peer);
 }
 
+static void log_refused(const struct dd_peer *peer, const char *why)
+{
+    dd_log(peer->engine->config.log, CONNECTION_REFUSED,
+           DD_LOG_NUMBER("pid", peer->credentials.pid),
+           DD_LOG_TEXT("error", dd_span_cstr(why)));
+}
+
 void dd_engine_disconnect(struct dd_engine *engine, struct dd_peer *peer, int64_t now_ms)
 {
     engine->now_ms = now_ms;
+    if (peer->in.len > 0)
+        log_refused(peer, "the stream ended within a message");
     peer_free(peer);
 }
 
@@ -106,6 +121,7 @@ static void pending_free(struct dd_pending *pending)
     dd_list_remove(&pending->timed);
     dd_list_remove(&pending->action.node);
     dd_buf_deinit(&pending->result);
+    dd_text_unref(pending->arn);
     dd_free(pending);
 }
 
@@ -121,6 +137,9 @@ struct dd_pending *dd_engine_pending(struct dd_engine *engine, uint64_t id)
 
 void dd_pending_answer(struct dd_pending *pending)
 {
+    struct dd_buf *out = &pending->peer->out;
+    size_t before;
+
     if (pending->result.failed) {
         struct dd_error error;
 
@@ -128,7 +147,10 @@ void dd_pending_answer(struct dd_pending *pending)
         dd_pending_refuse(pending, &error, NULL);
         return;
     }
-    dd_rpc_write_result(&pending->peer->out, pending->message, dd_buf_span(&pending->result));
+    before = out->len;
+    dd_rpc_write_result(out, pending->message, dd_buf_span(&pending->result));
+    if (pending->ahead)
+        pending->peer->kept += out->len - before;
     pending_free(pending);
 }
 
@@ -141,6 +163,8 @@ void dd_pending_refuse(struct dd_pending *pending, const struct dd_error *error,
            DD_LOG_TEXT("method", dd_span_cstr(dd_method_name(pending->method))),
            DD_LOG_TEXT("error", dd_span_cstr(dd_error_name(error->code))),
            DD_LOG_TEXT("text", dd_span_cstr(error->text)),
+           DD_LOG_TEXT("field", field ? dd_span_cstr(field) : DD_SPAN("")),
+           DD_LOG_TEXT("executionArn", pending->arn ? dd_text_span(pending->arn) : DD_SPAN("")),
            DD_LOG_NUMBER("pid", pending->peer->credentials.pid));
     dd_rpc_write_error(&pending->peer->out, pending->message, error, field);
     pending_free(pending);
@@ -162,9 +186,7 @@ void dd_pending_answer_after(struct dd_pending *pending, uint64_t position)
 /* Closes a connection whose bytes can't be framed. */
 static void refuse_bytes(struct dd_peer *peer, const char *why)
 {
-    dd_log(peer->engine->config.log, CONNECTION_REFUSED,
-           DD_LOG_NUMBER("pid", peer->credentials.pid),
-           DD_LOG_TEXT("error", dd_span_cstr(why)));
+    log_refused(peer, why);
     peer->stream.close(peer->stream.user);
     peer_free(peer);
 }
@@ -203,7 +225,7 @@ bool dd_engine_receive(struct dd_engine *engine, struct dd_peer *peer, struct dd
         bool whole = peer->in.len == 0;
 
         if (rc < 0) {
-            refuse_bytes(peer, "no MessagePack-RPC message, or one over the limits");
+            refuse_bytes(peer, peer->scanner.problem);
             return false;
         }
         bytes = dd_span_make(bytes.data + consumed, bytes.len - consumed);
@@ -247,8 +269,10 @@ void dd_peers_flush(struct dd_engine *engine)
         size_t len;
         char *bytes;
 
-        if (peer->out.len == 0)
+        /* What nobody waits for would cost a write here and a wake-up there. */
+        if (peer->out.len == peer->kept && peer->kept < DD_CONNECTION_KEPT_MAX)
             continue;
+        peer->kept = 0;
         bytes = dd_buf_take(&peer->out, &len);
         peer->stream.send(peer->stream.user, bytes, len);
     }

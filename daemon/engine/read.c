@@ -272,6 +272,18 @@ int dd_journal_head(struct dd_journal *journal, struct dd_uuid id, struct dd_hea
     return rc > 0 ? 0 : rc;
 }
 
+bool dd_journal_identity(struct dd_journal *journal, struct dd_uuid id,
+                         struct dd_head *out_head)
+{
+    const struct tail_entry *entry = tail_get(journal, id);
+    struct dd_error error;
+
+    if (!entry || !entry->head.function)
+        return table_head(journal, id, out_head, &error) == 1;
+    head_copy(out_head, &entry->head);
+    return true;
+}
+
 bool dd_journal_find(struct dd_journal *journal, struct dd_span function, struct dd_span name,
                      struct dd_uuid *out_id)
 {

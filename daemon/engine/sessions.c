@@ -131,15 +131,13 @@ static void on_checkpoint(void *user, struct dd_span token, const struct dd_upda
                                        .token = token,
                                        .updates = updates,
                                        .updates_len = updates_len};
-    struct dd_facts facts = {0};
     struct dd_resident *resident;
     uint64_t position = 0;
 
     call->status = dd_engine_load(engine, attached->execution, &resident, &call->error);
     if (call->status == 0) {
-        call->status = dd_execution_checkpoint(resident->execution, &checkpoint, engine->now_ms,
-                                               &facts, &call->checkpointed, &call->error);
-        dd_engine_record(engine, resident, &facts);
+        call->status = dd_engine_checkpoint(engine, resident, &checkpoint, &call->checkpointed,
+                                            &call->error);
         position = resident->position;
     }
     dd_gate_add(&engine->gate, &call->action, position);
@@ -194,9 +192,22 @@ static void write_ended(struct dd_buf *out, const struct dd_answer *answer)
     dd_buf_init(&output, DD_FRAME_MAX);
     if (!answer->raise)
         dd_json_write_output(&output, answer);
-    dd_wire_write_ended(out, dd_buf_span(&output), answer->raise ? answer->failure : NULL);
+    dd_wire_write_ended(out, dd_buf_span(&output), answer);
     out->failed |= output.failed;
     dd_buf_deinit(&output);
+}
+
+/* The session engine's refusals begin with the field that they are about: "seconds: must
+ * be at least 1". Gives "" when one does not. */
+static void field_of(const struct dd_error *error, char *out, size_t size)
+{
+    size_t len = strspn(error->text, "abcdefghijklmnopqrstuvwxyz_");
+
+    out[0] = '\0';
+    if (error->text[len] == ':' && len < size) {
+        memcpy(out, error->text, len);
+        out[len] = '\0';
+    }
 }
 
 static void on_answer(void *user, const struct dd_answer *answer)
@@ -207,15 +218,20 @@ static void on_answer(void *user, const struct dd_answer *answer)
     if (!pending)
         return;
     if (answer->kind == DD_ANSWER_ERROR) {
+        char field[32];
+
         log_determinism(attached, answer);
-        dd_pending_refuse(pending, answer->error, NULL);
+        field_of(answer->error, field, sizeof field);
+        dd_pending_refuse(pending, answer->error, field[0] ? field : NULL);
         return;
     }
     if (answer->kind == DD_ANSWER_ENDED)
         write_ended(&pending->result, answer);
     else if (answer->kind == DD_ANSWER_BEGUN)
-        dd_wire_write_begun(&pending->result, answer, attached->id, attached->key,
-                            attached->arn);
+        dd_wire_write_begun(&pending->result, answer,
+                            &(struct dd_wire_session){attached->id, attached->key,
+                                                      attached->arn, attached->updated,
+                                                      attached->updated_len});
     else
         dd_wire_write_answer(&pending->result, answer);
     dd_pending_answer(pending);
@@ -237,7 +253,6 @@ int dd_session_method_begin(struct dd_pending *pending, const struct dd_begin *c
 {
     struct dd_engine *engine = pending->engine;
     struct dd_peer *peer = pending->peer;
-    const struct dd_profile *profile = dd_profile_find(call->profile);
     const struct dd_session_effects effects = {NULL, on_answer, on_checkpoint, on_load};
     struct dd_session_begin begin = {.call = pending->id, .now_ms = engine->now_ms};
     struct dd_session_effects bound = effects;
@@ -245,10 +260,6 @@ int dd_session_method_begin(struct dd_pending *pending, const struct dd_begin *c
     struct dd_event event;
     int rc;
 
-    if (!profile)
-        return dd_fail(error, DD_BAD_PARAMS, "profile: unknown '%.*s'",
-                       (int)(call->profile.len > 40 ? 40 : call->profile.len),
-                       call->profile.data);
     if (peer->sessions_len >= DD_CONNECTION_SESSIONS_MAX)
         return dd_fail(error, DD_TOO_MANY_REQUESTS, "too many sessions on one connection: %d",
                        DD_CONNECTION_SESSIONS_MAX);
@@ -279,8 +290,13 @@ int dd_session_method_begin(struct dd_pending *pending, const struct dd_begin *c
     begin.operations = event.operations;
     begin.operations_len = event.operations_len;
     begin.marker = dd_text_span(event.marker);
-    begin.profile = profile;
+    begin.profile = call->profile;
     begin.seed = dd_rng_next(&engine->jitter);
+    begin.observe = call->observe;
+    attached->updated = event.updated;
+    attached->updated_len = event.updated_len;
+    event.updated = NULL;
+    event.updated_len = 0;
     bound.user = attached;
     attached->session = dd_session_begin(&begin, &bound);
     dd_event_deinit(&event);
@@ -338,6 +354,9 @@ static void attached_free(struct dd_attached *attached)
     if (attached->backend)
         attached->backend->attached = NULL;
     dd_session_free(attached->session);
+    for (size_t i = 0; i < attached->updated_len; i++)
+        dd_text_unref(attached->updated[i]);
+    dd_free(attached->updated);
     dd_text_unref(attached->arn);
     dd_text_unref(attached->request_id);
     dd_free(attached);
@@ -352,6 +371,20 @@ void dd_session_method_call(struct dd_pending *pending, struct dd_attached *atta
     call->client = pending->peer->id;
     dd_session_call(attached->session, call, engine->now_ms);
     settle(attached);
+}
+
+void dd_sessions_changed(struct dd_engine *engine, struct dd_uuid execution)
+{
+    struct dd_attached *attached;
+    size_t at = 0;
+
+    while ((attached = dd_map_next(&engine->sessions, &at)) != NULL) {
+        if (dd_uuid_compare(attached->execution, execution) != 0)
+            continue;
+        dd_session_changed(attached->session, engine->now_ms);
+        settle(attached);
+        return;
+    }
 }
 
 void dd_sessions_disconnect(struct dd_peer *peer)

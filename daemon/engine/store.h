@@ -22,7 +22,7 @@ enum dd_table {
     DD_TABLE_DUE = 6,       /* due ms u64, execution id -> empty */
     DD_TABLE_WORK = 7,      /* state u8, function NUL, since ms u64, execution id -> empty */
     DD_TABLE_FUNCTIONS = 8, /* name -> registration */
-    DD_TABLE_LOGS = 9,      /* execution id, line number u64 -> bytes so far u64, line */
+    DD_TABLE_LOGS = 9,      /* execution id, line number u64 -> stored line */
     DD_TABLE_REMOVALS = 10, /* execution id -> empty; being removed */
     DD_TABLES_END,
 };
@@ -65,8 +65,8 @@ typedef void (*dd_store_done)(void *user, int status, const struct dd_error *err
 struct dd_store_usage {
     uint64_t used_bytes;      /* of the map, pages in use */
     uint64_t max_bytes;       /* of the map */
-    uint64_t disk_free_bytes; /* of the file system, as of the last commit, and
-                                 what the store can use again within its file */
+    uint64_t disk_free_bytes; /* of the file system now, and what the store could
+                                 use again within its file at its last commit */
     uint64_t disk_bytes;      /* size of the file system */
 };
 

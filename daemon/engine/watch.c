@@ -78,3 +78,16 @@ void dd_watch_due(struct dd_engine *engine)
         dd_method_again(pending);
     }
 }
+
+void dd_watches_free(struct dd_engine *engine)
+{
+    struct dd_watch *watch;
+    size_t at = 0;
+
+    /* Who waited is gone. */
+    while ((watch = dd_map_next(&engine->watches, &at)) != NULL) {
+        dd_assert(dd_list_empty(&watch->waiters));
+        dd_free(watch);
+    }
+    dd_map_deinit(&engine->watches);
+}

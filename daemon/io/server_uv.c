@@ -239,8 +239,7 @@ static void on_connection(uv_stream_t *listener, int status)
     connection->pipe.data = connection;
     dd_list_push(&server->connections, &connection->node);
     server->connections_len++;
-    if (uv_accept(listener, (uv_stream_t *)&connection->pipe) != 0 || server->refusing ||
-        server->connections_len > server->config.connections_max) {
+    if (uv_accept(listener, (uv_stream_t *)&connection->pipe) != 0 || server->refusing) {
         connection_close(connection);
         return;
     }

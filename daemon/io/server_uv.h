@@ -13,7 +13,6 @@ struct dd_server_config {
     uv_loop_t *loop;
     const char *path;
     const char *group; /* "" or the name of a group that may connect */
-    size_t connections_max;
     struct dd_stream_events events;
 };
 

@@ -144,8 +144,12 @@ static void lmdb_usage(struct dd_store *store, struct dd_store_usage *out_usage)
 {
     struct store_lmdb *s = store_of(store);
 
+    out_usage->max_bytes = s->map_bytes;
+    /* Others fill and empty the disk too, also while nothing is committed. */
+    store_disk(s->dir, &out_usage->disk_free_bytes, &out_usage->disk_bytes);
     uv_mutex_lock(&s->mutex);
-    *out_usage = s->usage;
+    out_usage->used_bytes = s->used_bytes;
+    out_usage->disk_free_bytes += s->reusable_bytes;
     uv_mutex_unlock(&s->mutex);
 }
 

@@ -43,8 +43,9 @@ struct store_lmdb {
     uv_cond_t cond;
     enum commit_state state;
     bool stop;
-    int status; /* errno or LMDB's of the last commit */
-    struct dd_store_usage usage;
+    int status;              /* errno or LMDB's of the last commit */
+    uint64_t used_bytes;     /* of the map, as of the last commit */
+    uint64_t reusable_bytes; /* free pages within the file, likewise */
 
     /* The writer's own. */
     uv_thread_t thread;
@@ -89,5 +90,5 @@ int store_writer_start(struct store_lmdb *s, struct dd_error *error);
 void store_writer_stop(struct store_lmdb *s);
 /* Gives `s->batch` to the writer. */
 void store_writer_submit(struct store_lmdb *s);
-/* Fills `s->usage`; also before there is a writer. */
+/* Fills `s->used_bytes` and `s->reusable_bytes`; also before there is a writer. */
 void store_usage_update(struct store_lmdb *s, MDB_txn *txn);

@@ -133,19 +133,17 @@ static void update_free_pages(struct store_lmdb *s, MDB_txn *txn, uint64_t used_
 
 void store_usage_update(struct store_lmdb *s, MDB_txn *txn)
 {
-    struct dd_store_usage usage = {.max_bytes = s->map_bytes};
+    uint64_t disk_free, disk_size, used;
     MDB_envinfo info;
-    uint64_t disk_free, used;
 
     if (mdb_env_info(s->env, &info) != 0)
         return;
     used = (info.me_last_pgno + 1) * s->page_size;
-    store_disk(s->dir, &disk_free, &usage.disk_bytes);
-    update_free_pages(s, txn, used, disk_free, usage.disk_bytes);
-    usage.used_bytes = used - s->free_pages * s->page_size;
-    usage.disk_free_bytes = disk_free + s->free_pages * s->page_size;
+    store_disk(s->dir, &disk_free, &disk_size);
+    update_free_pages(s, txn, used, disk_free, disk_size);
     uv_mutex_lock(&s->mutex);
-    s->usage = usage;
+    s->used_bytes = used - s->free_pages * s->page_size;
+    s->reusable_bytes = s->free_pages * s->page_size;
     uv_mutex_unlock(&s->mutex);
 }
 
@@ -163,11 +161,13 @@ static void usage_read(struct store_lmdb *s)
 static void reserve_restore(struct store_lmdb *s)
 {
     uint64_t now = uv_hrtime();
+    uint64_t disk_free, disk_size;
 
     if (s->reserve_there || now - s->reserve_tried_ns < RESERVE_INTERVAL_NS)
         return;
     s->reserve_tried_ns = now;
-    if (s->usage.disk_free_bytes >= 4 * s->reserve_bytes)
+    store_disk(s->dir, &disk_free, &disk_size);
+    if (disk_free + s->reusable_bytes >= 4 * s->reserve_bytes)
         s->reserve_there = store_reserve_make(s->dir, s->reserve_bytes) == 0;
 }
 
@@ -216,6 +216,7 @@ void store_writer_submit(struct store_lmdb *s)
     uv_mutex_lock(&s->mutex);
     dd_assert(s->state == COMMIT_NONE);
     s->state = COMMIT_READY;
-    uv_cond_signal(&s->cond);
     uv_mutex_unlock(&s->mutex);
+    /* Without the mutex, which the woken thread takes first. */
+    uv_cond_signal(&s->cond);
 }

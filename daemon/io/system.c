@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -84,6 +85,19 @@ bool dd_process_alive(int64_t pid, uint64_t started)
     char state;
 
     return read_stat(pid, &state, &found) && found == started && state != 'Z' && state != 'X';
+}
+
+size_t dd_open_files(size_t wanted)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return wanted;
+    if (limit.rlim_cur < wanted && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max < wanted ? limit.rlim_max : wanted;
+        (void)setrlimit(RLIMIT_NOFILE, &limit);
+    }
+    return limit.rlim_cur < wanted ? (size_t)limit.rlim_cur : wanted;
 }
 
 int dd_make_parents(const char *path, struct dd_error *error)

@@ -22,6 +22,10 @@ uint64_t dd_process_started(int64_t pid);
  * zombie or a later process with its pid does not count. */
 bool dd_process_alive(int64_t pid, uint64_t started);
 
+/* Lets the process have `wanted` open files, or as many as its hard limit allows;
+ * returns how many it may have. */
+size_t dd_open_files(size_t wanted);
+
 /* Makes the missing directories above `path`, mode 0700. */
 int dd_make_parents(const char *path, struct dd_error *error) DD_MUST_CHECK;
 

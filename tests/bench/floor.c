@@ -4,6 +4,7 @@
 #include <lmdb.h>
 #include <pthread.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -26,41 +27,51 @@ struct writer {
     int wanted; /* records to commit; -1: end */
 };
 
-static void must(int rc, const char *what)
+struct floor {
+    int fd; /* of the server */
+    pid_t server;
+    struct writer group; /* in this process */
+};
+
+static void check(int rc, const char *what)
 {
     if (rc)
         die(rc < 0 ? mdb_strerror(rc) : what);
 }
 
-static void writer_open(struct writer *writer, const char *dir)
+static void writer_open(struct writer *writer, const char *dir, const char *name)
 {
+    char path[256];
     MDB_txn *txn;
 
+    snprintf(path, sizeof path, "%s/%s", dir, name);
+    if (mkdir(path, 0700) != 0)
+        die(path);
     memset(writer, 0, sizeof *writer);
-    must(mdb_env_create(&writer->env), "mdb_env_create");
-    must(mdb_env_set_mapsize(writer->env, (size_t)1 << 30), "mdb_env_set_mapsize");
-    must(mdb_env_open(writer->env, dir, 0, 0600), dir);
-    must(mdb_txn_begin(writer->env, NULL, 0, &txn), "mdb_txn_begin");
-    must(mdb_dbi_open(txn, NULL, 0, &writer->dbi), "mdb_dbi_open");
-    must(mdb_txn_commit(txn), "mdb_txn_commit");
+    check(mdb_env_create(&writer->env), "mdb_env_create");
+    check(mdb_env_set_mapsize(writer->env, (size_t)1 << 32), "mdb_env_set_mapsize");
+    check(mdb_env_open(writer->env, path, 0, 0600), path);
+    check(mdb_txn_begin(writer->env, NULL, 0, &txn), "mdb_txn_begin");
+    check(mdb_dbi_open(txn, NULL, 0, &writer->dbi), "mdb_dbi_open");
+    check(mdb_txn_commit(txn), "mdb_txn_commit");
     pthread_mutex_init(&writer->mutex, NULL);
     pthread_cond_init(&writer->cond, NULL);
 }
 
-static void commit(struct writer *writer, int records)
+static void commit(struct writer *writer, size_t records)
 {
     char bytes[RECORD_BYTES];
     MDB_txn *txn;
 
     memset(bytes, 7, sizeof bytes);
-    must(mdb_txn_begin(writer->env, NULL, 0, &txn), "mdb_txn_begin");
-    for (int i = 0; i < records; i++) {
+    check(mdb_txn_begin(writer->env, NULL, 0, &txn), "mdb_txn_begin");
+    for (size_t i = 0; i < records; i++) {
         uint64_t number = __builtin_bswap64(writer->next++);
         MDB_val key = {sizeof number, &number}, value = {sizeof bytes, bytes};
 
-        must(mdb_put(txn, writer->dbi, &key, &value, MDB_APPEND), "mdb_put");
+        check(mdb_put(txn, writer->dbi, &key, &value, MDB_APPEND), "mdb_put");
     }
-    must(mdb_txn_commit(txn), "mdb_txn_commit");
+    check(mdb_txn_commit(txn), "mdb_txn_commit");
 }
 
 static void *write_records(void *argument)
@@ -90,7 +101,7 @@ static void serve(int fd, const char *dir)
     char call[CALL_BYTES];
     pthread_t thread;
 
-    writer_open(&writer, dir);
+    writer_open(&writer, dir, "floor-step");
     pthread_create(&thread, NULL, write_records, &writer);
     while (recv(fd, call, sizeof call, MSG_WAITALL) == (ssize_t)sizeof call) {
         pthread_mutex_lock(&writer.mutex);
@@ -105,49 +116,53 @@ static void serve(int fd, const char *dir)
     _exit(0);
 }
 
-double floor_step_us(const char *dir, size_t rounds)
+struct floor *floor_open(const char *dir)
 {
-    double *took = calloc(rounds, sizeof *took);
-    char call[CALL_BYTES] = {0};
-    double median;
+    struct floor *floor = calloc(1, sizeof *floor);
     int ends[2];
-    pid_t child;
 
-    if (!took || socketpair(AF_UNIX, SOCK_STREAM, 0, ends) != 0)
+    if (!floor || socketpair(AF_UNIX, SOCK_STREAM, 0, ends) != 0)
         die("socketpair");
-    child = fork();
-    if (child < 0)
+    floor->server = fork();
+    if (floor->server < 0)
         die("fork");
-    if (child == 0) {
+    if (floor->server == 0) {
         close(ends[0]);
         serve(ends[1], dir);
     }
     close(ends[1]);
+    floor->fd = ends[0];
+    writer_open(&floor->group, dir, "floor-group");
+    return floor;
+}
+
+void floor_close(struct floor *floor)
+{
+    close(floor->fd);
+    waitpid(floor->server, NULL, 0);
+    mdb_env_close(floor->group.env);
+    free(floor);
+}
+
+void floor_rounds(struct floor *floor, size_t rounds, double *took)
+{
+    char call[CALL_BYTES] = {0};
+
     for (size_t i = 0; i < rounds; i++) {
         double begin = now_us();
 
-        if (send(ends[0], call, sizeof call, 0) != (ssize_t)sizeof call ||
-            recv(ends[0], call, sizeof call, MSG_WAITALL) != (ssize_t)sizeof call)
+        if (send(floor->fd, call, sizeof call, 0) != (ssize_t)sizeof call ||
+            recv(floor->fd, call, sizeof call, MSG_WAITALL) != (ssize_t)sizeof call)
             die("the floor's server");
         took[i] = now_us() - begin;
     }
-    close(ends[0]);
-    waitpid(child, NULL, 0);
-    median = quantile(took, rounds, 0.5);
-    free(took);
-    return median;
 }
 
-double floor_group_rate(const char *dir, size_t commits, size_t width)
+double floor_groups(struct floor *floor, size_t commits, size_t width)
 {
-    struct writer writer;
-    double begin, elapsed;
+    double begin = now_us();
 
-    writer_open(&writer, dir);
-    begin = now_us();
     for (size_t i = 0; i < commits; i++)
-        commit(&writer, (int)width);
-    elapsed = now_us() - begin;
-    mdb_env_close(writer.env);
-    return (double)(commits * width) / (elapsed / 1e6);
+        commit(&floor->group, width);
+    return now_us() - begin;
 }

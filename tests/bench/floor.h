@@ -4,9 +4,16 @@
 
 #include <stddef.h>
 
-/* Median microseconds of `rounds` round trips: a request over a socket, one record
- * put and committed by a second thread, an answer. `dir` is an empty directory. */
-double floor_step_us(const char *dir, size_t rounds);
+struct floor;
 
-/* Records a second when each commit takes `width` of them. */
-double floor_group_rate(const char *dir, size_t commits, size_t width);
+/* Makes two stores below `dir` and forks the server of one; before the process has
+ * threads. Gives a floor; release it with floor_close(). */
+struct floor *floor_open(const char *dir);
+void floor_close(struct floor *floor);
+
+/* Microseconds of each of `rounds` round trips: a request over the socket, one record
+ * put and committed by the server's second thread, an answer. */
+void floor_rounds(struct floor *floor, size_t rounds, double *took);
+
+/* Microseconds of `commits` commits of `width` records each, nothing else. */
+double floor_groups(struct floor *floor, size_t commits, size_t width);

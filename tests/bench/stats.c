@@ -76,23 +76,11 @@ void ratio_print(const struct figure *over, const struct figure *under, const ch
 
 double process_cpu_us(pid_t pid)
 {
-    unsigned long user = 0, system = 0;
-    char path[64], line[1024], *after;
-    FILE *file;
+    clockid_t clock;
 
-    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
-    file = fopen(path, "r");
-    if (!file)
-        die(path);
-    if (!fgets(line, sizeof line, file))
-        line[0] = 0;
-    fclose(file);
-    /* The name may hold anything; fields are counted from its closing bracket. */
-    after = strrchr(line, ')');
-    if (after)
-        sscanf(after + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user,
-               &system);
-    return (double)(user + system) * 1e6 / (double)sysconf(_SC_CLK_TCK);
+    if (clock_getcpuclockid(pid, &clock) != 0)
+        die("clock_getcpuclockid");
+    return clock_us(clock);
 }
 
 double process_memory_kib(pid_t pid)

@@ -60,6 +60,11 @@ static void print_update(struct session_story *story, const struct dd_update *up
         dd_buf_printf(story->out, " wait=%" PRId64, update->wait_s);
     if (update->has_context_options && update->replay_children)
         dd_buf_printf(story->out, " replay");
+    if (update->has_callback_options)
+        dd_buf_printf(story->out, " timeout=%" PRId64 " heartbeat=%" PRId64, update->timeout_s,
+                      update->heartbeat_timeout_s);
+    print_text(story, "function", update->function_name);
+    print_text(story, "tenant", update->tenant_id);
     dd_buf_append_byte(story->out, '\n');
 }
 
@@ -83,6 +88,32 @@ static void print_entry(struct session_story *story, const struct dd_cursor_entr
     dd_buf_append_byte(story->out, '\n');
 }
 
+static void print_batch(struct session_story *story, const struct dd_answer *answer)
+{
+    if (answer->branches_len > 0) {
+        dd_buf_printf(story->out, "     ");
+        for (size_t i = 0; i < answer->branches_len; i++)
+            dd_buf_printf(story->out, " %" PRIu32, answer->branches[i]);
+        dd_buf_append_byte(story->out, '\n');
+    }
+    if (answer->first)
+        dd_buf_printf(story->out, "      first\n");
+    for (size_t i = 0; i < answer->changes_len; i++)
+        dd_buf_printf(story->out, "      %" PRIu32 " %s\n", answer->changes[i].index,
+                      dd_operation_status_name(answer->changes[i].status));
+    if (answer->reason)
+        dd_buf_printf(story->out, "      %s %.*s\n", answer->reason, (int)answer->items.len,
+                      answer->items.data);
+}
+
+static void print_changed(struct session_story *story, const struct dd_operation *operation)
+{
+    dd_buf_printf(story->out, "      changed %s %s", dd_operation_type_name(operation->type),
+                  dd_operation_status_name(operation->status));
+    print_id(story, "", operation->id);
+    dd_buf_append_byte(story->out, '\n');
+}
+
 static void print_ended(struct session_story *story, const struct dd_answer *answer)
 {
     dd_buf_printf(story->out, " %s",
@@ -103,8 +134,9 @@ static void keep_outcome(struct session_story *story, const struct dd_answer *an
 
 static void on_answer(void *user, const struct dd_answer *answer)
 {
-    static const char *const kinds[] = {"error",   "begun",  "operations", "run",    "done",
-                                        "pending", "decide", "ready",      "unwind", "ended"};
+    static const char *const kinds[] = {
+        "error", "begun", "operations", "run",         "done",   "pending", "decide",
+        "ready", "start", "complete?",  "batch ready", "unwind", "ended"};
     struct session_story *story = user;
 
     dd_buf_printf(story->out, "  %" PRIu64 ": %s", answer->call, kinds[answer->kind]);
@@ -124,11 +156,16 @@ static void on_answer(void *user, const struct dd_answer *answer)
     print_time(story, "due", answer->due_ms);
     print_text(story, "payload", answer->payload);
     print_failure(story, answer->failure);
+    if (answer->callback_id)
+        dd_buf_printf(story->out, " callback");
     if (answer->error)
         dd_buf_printf(story->out, " %s: %s", dd_error_name(answer->error->code),
                       answer->error->text);
     dd_buf_printf(story->out, "%s%s\n", answer->more ? " and more" : "",
                   answer->gaps ? " with gaps" : "");
+    print_batch(story, answer);
+    for (size_t i = 0; i < answer->changed_len; i++)
+        print_changed(story, &answer->changed[i]);
     for (size_t i = 0; i < answer->results_len; i++)
         print_result(story, &answer->results[i]);
     for (size_t i = 0; i < answer->entries_len; i++)
@@ -232,11 +269,13 @@ static void run_ack(struct session_story *story)
                                        .token = dd_text_span(story->token),
                                        .updates = story->updates,
                                        .updates_len = story->updates_len};
+    struct dd_target *targets = dd_alloc_array(story->updates_len, sizeof *targets);
     struct dd_checkpointed answer = {0};
     struct dd_facts facts = {0};
     struct dd_error error;
     int rc;
 
+    checkpoint.targets = targets;
     rc = dd_execution_checkpoint(story->execution, &checkpoint, story->now_ms, &facts, &answer,
                                  &error);
     nothing_in_flight(story);
@@ -252,6 +291,7 @@ static void run_ack(struct session_story *story)
     }
     dd_checkpointed_deinit(&answer);
     dd_facts_deinit(&facts);
+    dd_free(targets);
 }
 
 static void run_refuse(struct session_story *story, const struct words *words)
@@ -299,6 +339,7 @@ static void run_invoke(struct session_story *story, const struct words *words)
         .call = ++story->calls,
         .profile = dd_profile_find(dd_span_cstr(profile ? profile : "python")),
         .seed = 1,
+        .observe = words_flag(words, "observe"),
         .now_ms = story->now_ms};
     uint8_t random[16] = {(uint8_t)++story->invocations};
     struct dd_facts facts = {0};
@@ -327,6 +368,21 @@ static void run_invoke(struct session_story *story, const struct words *words)
     dd_page_deinit(&page);
     dd_envelope_deinit(&envelope);
     dd_facts_deinit(&facts);
+}
+
+/* callback ID RESULT: the outside completes the callback at this place of the state. */
+static void run_callback(struct session_story *story, const struct words *words)
+{
+    struct dd_facts facts = {0};
+    struct dd_error error;
+
+    demand(dd_execution_callback(story->execution, (uint32_t)words_number(words->word[1]),
+                                 DD_CALLBACK_SUCCEED, dd_span_cstr(words->word[2]), NULL,
+                                 story->now_ms, &facts, &error) == 0,
+           "no callback", &error);
+    dd_facts_deinit(&facts);
+    if (words_flag(words, "told"))
+        dd_session_changed(story->session, story->now_ms);
 }
 
 static void run_service(struct session_story *story, const char *verb)
@@ -361,6 +417,42 @@ static const char *next_word(const struct words *words, size_t i)
     return words->word[i];
 }
 
+/* batch=TOTAL [max=] [min=] [count=] [percent=] [predicate] [flat] */
+static void read_batch(const struct words *words, struct dd_call *call)
+{
+    const char *total = words_value(words, 1, words->len, "batch");
+    const char *min = words_value(words, 1, words->len, "min");
+    const char *count = words_value(words, 1, words->len, "count");
+    const char *percent = words_value(words, 1, words->len, "percent");
+
+    call->is_batch = total != NULL;
+    call->batch = (struct dd_batch_options){
+        .total = (uint32_t)words_number(total),
+        .max_concurrency = (uint32_t)words_number(words_value(words, 1, words->len, "max")),
+        .has_min_successful = min != NULL,
+        .min_successful = (uint32_t)words_number(min),
+        .has_tolerated_count = count != NULL,
+        .tolerated_count = (uint32_t)words_number(count),
+        .has_tolerated_percentage = percent != NULL,
+        .tolerated_percentage = (double)words_number(percent),
+        .ask = words_flag(words, "predicate"),
+        .is_virtual = words_flag(words, "flat"),
+        .sub_type = DD_SPAN("MapIteration")};
+}
+
+/* branch HANDLE INDEX in=BATCH [virtual]: as the batch told the client to. */
+static void read_branch(const struct words *words, struct dd_call *call)
+{
+    call->kind = DD_CALL_START;
+    call->type = DD_TYPE_CONTEXT;
+    call->operation = (uint32_t)words_number(next_word(words, 1));
+    call->position = (uint32_t)words_number(next_word(words, 2));
+    call->sub_type = DD_SPAN("MapIteration");
+    call->name = dd_span_cstr(words_value(words, 1, words->len, "name"));
+    call->is_virtual = words_flag(words, "virtual");
+    call->strand = true;
+}
+
 static void read_start(const struct words *words, struct dd_call *call)
 {
     const char *retry = words_value(words, 1, words->len, "retry");
@@ -376,6 +468,11 @@ static void read_start(const struct words *words, struct dd_call *call)
     call->semantics =
         words_flag(words, "once") ? DD_AT_MOST_ONCE_PER_RETRY : DD_AT_LEAST_ONCE_PER_RETRY;
     call->seconds = words_number(words_value(words, 1, words->len, "seconds"));
+    call->timeout_s = words_number(words_value(words, 1, words->len, "timeout"));
+    call->heartbeat_timeout_s = words_number(words_value(words, 1, words->len, "heartbeat"));
+    call->function = dd_span_cstr(words_value(words, 1, words->len, "function"));
+    call->tenant_id = dd_span_cstr(words_value(words, 1, words->len, "tenant"));
+    read_batch(words, call);
     if (words_flag(words, "ask"))
         call->strategy = DD_STRATEGY_ASK;
     if (!retry)
@@ -426,6 +523,13 @@ static void read_outcome(const struct words *words, struct dd_call *call)
         call->retryable = !words_flag(words, "filtered");
         call->decided = delay != NULL;
         call->delay_s = words_number(delay);
+    } else if (strcmp(verb, "retry") == 0) {
+        call->kind = DD_CALL_RETRY;
+        call->delay_s = words_number(next_word(words, 2));
+    } else if (strcmp(verb, "batch") == 0) {
+        call->kind = DD_CALL_BATCH;
+        call->complete = dd_operation_status_parse(
+            dd_span_cstr(words_value(words, 1, words->len, "complete")));
     } else if (strcmp(verb, "decide") == 0) {
         call->kind = DD_CALL_DECIDE;
         call->decided = true;
@@ -452,6 +556,8 @@ static void run_call(struct session_story *story, struct words *words)
 
     if (strcmp(verb, "start") == 0)
         read_start(words, &call);
+    else if (strcmp(verb, "branch") == 0)
+        read_branch(words, &call);
     else if (strcmp(verb, "await") == 0)
         read_await(words, &call);
     else if (strcmp(verb, "end") == 0)
@@ -481,6 +587,8 @@ static void dispatch(struct session_story *story, struct words *words)
         run_invoke(story, words);
     else if (strcmp(verb, "ack") == 0 || strcmp(verb, "refuse") == 0)
         run_api(story, words);
+    else if (strcmp(verb, "callback") == 0)
+        run_callback(story, words);
     else if (strcmp(verb, "due") == 0)
         dd_session_due(story->session, story->now_ms);
     else if (strcmp(verb, "forget") == 0)

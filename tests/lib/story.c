@@ -43,6 +43,8 @@ static const char *fact_name(enum dd_fact_kind kind)
     switch ((int)kind) {
     case DD_FACT_STEP_READY:
         return "(StepReady)";
+    case DD_FACT_CALLBACK_HEARTBEAT:
+        return "(CallbackHeartbeat)";
     case DD_FACT_INVOCATION_STARTED:
         return "(InvocationStarted)";
     case DD_FACT_INVOCATION_RELEASED:
@@ -69,6 +71,10 @@ static void print_fact(struct dd_buf *out, const struct dd_fact *fact)
     print_text(out, "name", fact->name);
     print_text(out, "sub", fact->sub_type);
     print_text(out, "function", fact->function);
+    print_text(out, "tenant", fact->tenant_id);
+    print_text(out, "child", fact->child);
+    print_text(out, "arn", fact->child_arn);
+    print_text(out, "by", fact->parent_operation);
     print_text(out, "payload", fact->payload);
     print_failure(out, "error", fact->error);
     print_text(out, "worker", fact->worker);
@@ -81,10 +87,14 @@ static void print_fact(struct dd_buf *out, const struct dd_fact *fact)
         dd_buf_printf(out, " attempt=%" PRIu32, fact->attempt);
     if (fact->delay_s)
         dd_buf_printf(out, " delay=%" PRId64, fact->delay_s);
+    if (fact->heartbeat_s)
+        dd_buf_printf(out, " heartbeat=%" PRId64, fact->heartbeat_s);
     print_time(out, "start", fact->start_ms);
     print_time(out, "due", fact->due_ms);
     if (fact->replay_children)
         dd_buf_printf(out, " replay");
+    if (fact->plain)
+        dd_buf_printf(out, " plain");
     print_time(out, "at", fact->time_ms);
     dd_buf_printf(out, "\n");
 }
@@ -142,7 +152,8 @@ static bool same_operation(const struct dd_operation *a, const struct dd_operati
            dd_text_equal(a->sub_type, b->sub_type) && dd_text_equal(a->result, b->result) &&
            same_error(a->error, b->error) && a->start_ms == b->start_ms &&
            a->end_ms == b->end_ms && a->due_ms == b->due_ms && a->attempt == b->attempt &&
-           a->replay_children == b->replay_children;
+           a->replay_children == b->replay_children &&
+           dd_text_equal(a->callback_id, b->callback_id);
 }
 
 static bool same_operations(const struct dd_execution *a, const struct dd_execution *b)
@@ -275,6 +286,9 @@ static void parse_update(const struct words *words, size_t from, size_t to,
     const char *delay = words_value(words, from, to, "delay");
     const char *wait = words_value(words, from, to, "wait");
     const char *replay = words_value(words, from, to, "replay");
+    const char *timeout = words_value(words, from, to, "timeout");
+    const char *heartbeat = words_value(words, from, to, "heartbeat");
+    const char *function = words_value(words, from, to, "function");
 
     dd_assert(to - from >= 3);
     *update = (struct dd_update){
@@ -293,6 +307,12 @@ static void parse_update(const struct words *words, size_t from, size_t to,
         .next_attempt_delay_s = words_number(delay),
         .has_wait_options = wait != NULL,
         .wait_s = words_number(wait),
+        .has_callback_options = timeout || heartbeat,
+        .timeout_s = words_number(timeout),
+        .heartbeat_timeout_s = words_number(heartbeat),
+        .has_invoke_options = function != NULL,
+        .function_name = dd_text_cstr(function),
+        .tenant_id = dd_text_cstr(words_value(words, from, to, "tenant")),
     };
 }
 
@@ -319,6 +339,40 @@ static size_t parse_updates(const struct words *words, struct dd_update *updates
     return len;
 }
 
+/* What the functions of the updates turn out to be: "missing" is none, "plain" is not
+ * durable. */
+static struct dd_target *make_targets(const struct dd_update *updates, size_t len)
+{
+    struct dd_target *targets = dd_alloc_array(len, sizeof(*targets));
+    size_t at = 0;
+
+    for (size_t i = 0; i < len; i++) {
+        struct dd_target *target = &targets[at];
+
+        if (updates[i].type != DD_TYPE_CHAINED_INVOKE || !updates[i].function_name)
+            continue;
+        at++;
+        if (strcmp(updates[i].function_name->data, "missing") == 0) {
+            target->error = dd_error_object_new(DD_SPAN("ResourceNotFoundException"),
+                                                DD_SPAN("Function not found: missing"));
+            continue;
+        }
+        target->child.bytes[15] = (uint8_t)(0xc0 + at);
+        if (strcmp(updates[i].function_name->data, "plain") != 0)
+            target->child_arn = dd_text_cstr("arn:child");
+    }
+    return targets;
+}
+
+static void free_targets(struct dd_target *targets, size_t len)
+{
+    for (size_t i = 0; i < len; i++) {
+        dd_error_object_unref(targets[i].error);
+        dd_text_unref(targets[i].child_arn);
+    }
+    dd_free(targets);
+}
+
 static void take_token(struct story *story, struct dd_text *token)
 {
     dd_text_set(&story->spent_token, story->token);
@@ -337,6 +391,7 @@ static void run_checkpoint(struct story *story, const struct words *words,
 {
     struct dd_update *updates = dd_alloc_array(words->len, sizeof(*updates));
     size_t len = parse_updates(words, updates);
+    struct dd_target *targets = make_targets(updates, len);
     const char *client = words_value(words, 1, words->len, "client");
     const char *arn = words_value(words, 1, words->len, "arn");
     struct dd_checkpoint checkpoint = {
@@ -345,6 +400,7 @@ static void run_checkpoint(struct story *story, const struct words *words,
         .client_token = dd_span_cstr(client),
         .updates = updates,
         .updates_len = len,
+        .targets = targets,
     };
     struct dd_checkpointed answer = {0};
 
@@ -365,6 +421,7 @@ static void run_checkpoint(struct story *story, const struct words *words,
         }
     }
     dd_checkpointed_deinit(&answer);
+    free_targets(targets, len);
     for (size_t i = 0; i < len; i++)
         dd_update_deinit(&updates[i]);
     dd_free(updates);
@@ -468,6 +525,81 @@ static void run_stop(struct story *story, const struct words *words, struct dd_f
     dd_error_object_unref(error);
 }
 
+/* callback succeed|fail|heartbeat OPERATION [result=] [error=] */
+static void run_callback(struct story *story, const struct words *words, struct dd_facts *facts)
+{
+    static const char *const actions[] = {"succeed", "fail", "heartbeat"};
+    struct dd_text *result = words_payload(words_value(words, 1, words->len, "result"));
+    struct dd_error_object *failure = words_failure(words_value(words, 1, words->len, "error"));
+    size_t len, action = 0;
+    const struct dd_operation *const *operations =
+        dd_execution_operations(story->execution, &len);
+    struct dd_text *id = dd_text_cstr(words->word[2]);
+    struct dd_uuid execution;
+    uint32_t operation;
+
+    while (strcmp(actions[action], words->word[1]) != 0)
+        dd_assert(++action < DD_COUNT(actions));
+    for (size_t i = 0; i < len; i++) {
+        if (operations[i]->callback_id && dd_text_equal(operations[i]->id, id))
+            dd_text_set(&id, operations[i]->callback_id);
+    }
+    story->rc = dd_callback_open(&story->config, dd_text_span(id), &execution, &operation,
+                                 &story->error);
+    if (story->rc == 0)
+        story->rc = dd_execution_callback(story->execution, operation,
+                                          (enum dd_callback_action)action, dd_text_span(result),
+                                          failure, story->now_ms, facts, &story->error);
+    dd_text_unref(id);
+    dd_text_unref(result);
+    dd_error_object_unref(failure);
+}
+
+/* chained OPERATION SUCCEEDED|FAILED|TIMED_OUT|STOPPED [result=] [error=] [plain]: what
+ * the operation started has closed so. */
+static void run_chained(struct story *story, const struct words *words, struct dd_facts *facts)
+{
+    static const uint8_t random[16] = {7};
+    enum dd_execution_status status = dd_execution_status_parse(dd_span_cstr(words->word[2]));
+    struct dd_start start = {.id = {{7}},
+                             .function = DD_SPAN("child"),
+                             .execution_timeout_s = 60,
+                             .plain = words_flag(words, "plain"),
+                             .parent_execution =
+                                 dd_text_span(dd_execution_operation(story->execution)->id),
+                             .parent_operation = dd_span_cstr(words->word[1])};
+    struct dd_outcome outcome = {
+        .kind = DD_OUTCOME_RETURNED,
+        .status = status,
+        .result = words_payload(words_value(words, 1, words->len, "result")),
+        .error = words_failure(words_value(words, 1, words->len, "error"))};
+    struct dd_execution *child = dd_execution_new(&story->config);
+    struct dd_facts own = {0};
+    struct dd_envelope envelope;
+    struct dd_error error;
+    int rc = dd_execution_start(child, &start, STORY_EPOCH_MS, &own, &error);
+
+    dd_assert(rc == 0);
+    if (status == DD_EXECUTION_TIMED_OUT) {
+        dd_execution_due(child, STORY_EPOCH_MS + 60000, &own);
+    } else if (status == DD_EXECUTION_STOPPED) {
+        rc = dd_execution_stop(child, outcome.error, STORY_EPOCH_MS, &own, &error);
+    } else {
+        dd_execution_invoke(child, STORY_EPOCH_MS, random, DD_SPAN("w"), &own, &envelope);
+        if (start.plain && status == DD_EXECUTION_FAILED)
+            outcome.kind = DD_OUTCOME_FAILED;
+        rc = dd_execution_invoked(child, dd_text_span(envelope.request_id), &outcome, 0.5,
+                                  STORY_EPOCH_MS, &own, &error);
+        dd_envelope_deinit(&envelope);
+    }
+    dd_assert(rc == 0);
+    dd_execution_chained(story->execution, child, story->now_ms, facts);
+    dd_facts_deinit(&own);
+    dd_execution_free(child);
+    dd_text_unref(outcome.result);
+    dd_error_object_unref(outcome.error);
+}
+
 static void print_operations(const struct story *story, struct dd_buf *out)
 {
     size_t len;
@@ -515,6 +647,10 @@ static void dispatch(struct story *story, const struct words *words, struct dd_f
         dd_execution_due(story->execution, story->now_ms, facts);
     } else if (strcmp(verb, "stop") == 0) {
         run_stop(story, words, facts);
+    } else if (strcmp(verb, "callback") == 0) {
+        run_callback(story, words, facts);
+    } else if (strcmp(verb, "chained") == 0) {
+        run_chained(story, words, facts);
     } else if (strcmp(verb, "state") == 0) {
         run_state(story, words, answer);
     } else if (strcmp(verb, "operations") == 0) {

@@ -26,7 +26,7 @@ ports='engine/(ports|store)\.h'
 
 # room | headers in quotes | headers in angle brackets
 rooms="
-base   | base/                           | $c|openssl/(crypto|evp|hmac)\.h|xxhash\.h
+base   | base/|proto/                    | $c|openssl/(crypto|evp|hmac)\.h|xxhash\.h
 core   | base/|core/|proto/              | (inttypes|limits|math|stdbool|stddef|stdint|stdio|stdlib|string)\.h
 codec  | base/|core/|codec/|proto/       | $c|msgpack\.h|jansson\.h
 engine | base/|core/|codec/|engine/|proto/ | $c

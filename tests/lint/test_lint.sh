@@ -85,4 +85,26 @@ purity refused $'int count = 3;'
 touch "$tree/daemon/codec/wire.h"
 purity refused $'#include "codec/wire.h"\nint x(void);'
 
+cp -r "$lint/../../proto" "$tree/proto"
+protocol() {
+    local wanted=$1 edit=$2
+    sed -E "$edit" "$lint/../../proto/protocol.toml" >"$tree/proto/protocol.toml"
+    python3 "$tree/proto/generate.py"
+    expect "$wanted" "protocol: $edit" python3 "$tree/proto/generate.py" --check
+}
+
+protocol ok ''
+protocol ok 's/params = \{ key = "str" \}/params = { key = "str", again = "bool?" }/'
+protocol refused 's/params = \{ key = "str" \}/params = { key = "str", again = "bool" }/'
+protocol refused 's/params = \{ key = "str" \}/params = { key = "int" }/'
+protocol refused 's/^name = "session.join"/name = "session.enter"/'
+protocol refused 's/^backoff = "Backoff"/wait_s = "int"/'
+protocol refused 's/"HALF"/"MOST"/'
+protocol ok 's/^value = 4096/value = 8192/'
+protocol refused 's/^value = 4096/value = 1024/'
+protocol refused 's/^name = "Store.Full"/name = "Store.Filled"/'
+protocol ok ''
+printf 'more' >>"$tree/proto/README.md"
+expect refused 'protocol: a page that is edited' python3 "$tree/proto/generate.py" --check
+
 exit $failed

@@ -433,6 +433,7 @@ static void daemon_start(struct world *world, void *owner, uint64_t argument)
         .pid = 1,
         .default_execution_timeout_s = 31622400,
         .default_retention_s = 30 * 86400,
+        .connections_max = DD_CONNECTIONS_MAX,
         .memory_budget = 20000, /* so that executions leave memory and come back */
         .service = {.region = "us-east-1", .account = "000000000000", .operations_max = 3000},
     };

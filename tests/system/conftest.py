@@ -67,6 +67,39 @@ class Process:
         return self.log.read_text(errors="replace")
 
 
+class Mount:
+    """A file system that only processes started with `within` see, in a mount namespace
+    of its own. `command` mounts it; the test is skipped where that is not allowed."""
+
+    def __init__(self, command: list[str], fds: tuple[int, ...] = ()) -> None:
+        user = [] if os.geteuid() == 0 else ["--map-root-user"]
+        script = '"$@" && echo mounted && exec sleep infinity'
+        self._holder = subprocess.Popen(
+            ["unshare", "--mount", *user, "sh", "-c", script, "sh", *command],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            pass_fds=fds,
+        )
+        assert self._holder.stdout
+        said = self._holder.stdout.readline().decode()
+        if said != "mounted\n":
+            self.close()
+            pytest.skip(f"may not mount here: {said.strip()}")
+        enter = ["--user", "--preserve-credentials"] if user else []
+        self.within = ["nsenter", f"--target={self._holder.pid}", "--mount", *enter, "--"]
+
+    def path(self, path: Path) -> Path:
+        """`path` as the processes within see it."""
+        return Path(f"/proc/{self._holder.pid}/root{path}")
+
+    def run(self, *command: str) -> None:
+        subprocess.run([*self.within, *command], check=True)
+
+    def close(self) -> None:
+        self._holder.kill()
+        self._holder.wait()
+
+
 class World:
     """One daemon's surroundings: its directory, its socket, its children."""
 
@@ -76,7 +109,10 @@ class World:
         self.socket = tmp_path / "d.sock"
         self.notes = tmp_path / "notes"
         self.notes.touch()
+        self.program = BIN / "durabled"
         self.daemon: Process | None = None
+        self.mount: Mount | None = None
+        self.within: list[str] = []  # what a daemon is started with: `prlimit ...`
         self.children: list[Process] = []
 
     @property
@@ -97,7 +133,8 @@ class World:
 
     def try_daemon(self, *options: str, **env: str) -> Process:
         argv = [
-            str(BIN / "durabled"),
+            *self.within,
+            str(self.program),
             "serve",
             "--data",
             str(self.data),
@@ -121,6 +158,13 @@ class World:
     ) -> Process:
         argv = [sys.executable, "-m", "durabled", "worker", f"handlers:{handler}"]
         return self.spawn([*argv, "--name", name or handler, *options], "worker.log", **env)
+
+    def mount_data(self, command: list[str], fds: tuple[int, ...] = ()) -> Mount:
+        """Mounts something on the data directory, for daemons started from now on."""
+        self.data.mkdir()
+        self.mount = Mount([*command, str(self.data)], fds)
+        self.within = self.mount.within
+        return self.mount
 
     # -- tools ---------------------------------------------------------------
 
@@ -185,14 +229,44 @@ class World:
                 continue  # a line that is still being written
         return lines
 
+    def check(self) -> subprocess.CompletedProcess[str]:
+        """`durabled check` of the data, which no daemon has."""
+        return subprocess.run(
+            [str(BIN / "durabled"), "check", "--data", str(self.data)],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+
     def log_events(self, code: str) -> list[dict[str, Any]]:
         return [line for line in self.log_lines() if line.get("code") == code]
+
+    def sanitizer_reports(self) -> list[str]:
+        """What the programs of a build with sanitizers complained of."""
+        return [
+            line
+            for path in self.dir.glob("*.log")
+            for line in path.read_text(errors="replace").splitlines()
+            if "Sanitizer" in line or ": runtime error: " in line
+        ]
+
+    def diagnosis(self, code: str, **having: object) -> dict[str, Any]:
+        """The daemon's latest log line with this code and these fields, once it is there."""
+
+        def latest() -> dict[str, Any] | None:
+            lines = [e for e in self.log_events(code) if having.items() <= e.items()]
+            return lines[-1] if lines else None
+
+        return dict(wait_for(f"{code} {having} in the log", latest))
 
     def close(self) -> None:
         for child in self.children:
             if child.alive():
                 child.popen.send_signal(signal.SIGCONT)
                 child.kill()
+        if self.mount:
+            self.mount.close()
 
 
 CODES = {
@@ -219,3 +293,4 @@ def world(tmp_path: Path) -> Iterator[World]:
     surroundings = World(tmp_path)
     yield surroundings
     surroundings.close()
+    assert surroundings.sanitizer_reports() == []

@@ -119,6 +119,52 @@ def forks(event: dict[str, Any], context: DurableContext) -> str:
 
 
 @durable_execution
+def daemonises(event: dict[str, Any], context: DurableContext) -> None:
+    """The process ends while a child that it forked lives on."""
+    if os.fork() == 0:
+        note(f"child-{os.getpid()}")
+        wait_for_note("go")
+        os._exit(0)
+    os._exit(0)
+
+
+@durable_execution
+def exits_in_step(event: dict[str, Any], context: DurableContext) -> None:
+    def body(_: StepContext) -> None:
+        raise SystemExit(4)
+
+    context.step(body, name="leaves")
+
+
+@durable_execution
+def hangs(event: dict[str, Any], context: DurableContext) -> None:
+    note("hangs")
+    wait_for_note("go")
+
+
+@durable_execution
+def misuses(event: dict[str, Any], context: DurableContext) -> None:
+    """Asks for what the API does not take."""
+    how = event["how"]
+    if how == "negative duration":
+        Duration.from_seconds(-1)
+    elif how == "no duration":
+        context.wait(Duration.from_seconds(0), name="pause")
+    elif how == "long duration":
+        context.wait(Duration.from_days(400), name="pause")
+    elif how == "long name":
+        context.step(lambda _: None, name="n" * 257)
+    elif how == "long wait name":
+        context.wait(Duration.from_seconds(1), name="n" * 257)
+    elif how == "no attempts":
+        strategy = create_retry_strategy(RetryStrategyConfig(max_attempts=0))
+        config = StepConfig(retry_strategy=strategy)
+        context.step(lambda _: 1 / 0, name="divides", config=config)
+    elif how == "big step":
+        context.step(lambda _: "x" * 2_000_000, name="big")
+
+
+@durable_execution
 def retries(event: dict[str, Any], context: DurableContext) -> str:
     """Fails twice, then succeeds."""
 
@@ -192,6 +238,18 @@ def logs(event: dict[str, Any], context: DurableContext) -> None:
     context.step(lambda step: step.logger.info("inside"), name="talk")
     context.wait(Duration.from_seconds(1), name="pause")
     context.logger.info("after", extra={"order": "1001"})
+
+
+@durable_execution
+def logs_much(event: dict[str, Any], context: DurableContext) -> None:
+    if "after" in event:
+        note("waits")
+        wait_for_note(event["after"])
+    for number in range(event["lines"]):
+        context.logger.info("line %d%s", number, "." * event.get("length", 0))
+        if number % event.get("step_every", event["lines"]) == 0 and number:
+            context.step(lambda _: None)  # answered when the lines before it were read
+    note("logged")
 
 
 @durable_execution

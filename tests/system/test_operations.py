@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
 
 from conftest import World, wait_for
 
@@ -49,61 +51,6 @@ def test_child_contexts(world: World) -> None:
     assert world.noted() == ["large-body", "large-body"]
 
 
-def test_handler_that_raises_fails_the_execution(world: World) -> None:
-    done = run(world, "raises")
-    assert done["Status"] == "FAILED"
-    assert done["Error"]["ErrorType"] == "ValueError"
-    assert done["Error"]["ErrorMessage"] == "no such order"
-    assert world.story("a") == "X I X-"
-    closed = world.log_events("EXECUTION_CLOSED")
-    assert closed[0]["status"] == "FAILED" and closed[0]["error_type"] == "ValueError"
-
-
-def test_result_that_cannot_be_serialised(world: World) -> None:
-    done = run(world, "unserialisable")
-    assert done["Status"] == "FAILED"
-
-
-def test_step_result_that_cannot_be_serialised(world: World) -> None:
-    done = run(world, "unserialisable_step")
-    assert done["Status"] == "FAILED"
-    assert done["Error"]["ErrorType"].endswith("SerDesError")
-    assert world.story("a") == "X S S- I X-"
-
-
-def test_handler_that_exits_is_a_failed_invocation(world: World) -> None:
-    world.start_daemon()
-    world.start_worker("exits")
-    wait_for("the worker", lambda: world.log_events("WORKER_REGISTERED"))
-    world.start("exits", "a")
-    wait_for("a failure", lambda: world.log_events("INVOCATION_FAILED"))
-    assert world.describe("a")["Status"] == "RUNNING"
-
-
-def test_forked_child_may_not_use_the_session(world: World) -> None:
-    done = run(world, "forks")
-    assert json.loads(done["Result"]) == "parent"
-    assert len(world.noted()) == 1 and "Suspend" not in world.noted()[0]
-    assert "W" not in world.story("a").split()
-
-
-def test_changed_code_is_refused_by_name(world: World) -> None:
-    world.start_daemon()
-    worker = world.start_worker("changed")
-    wait_for("the worker", lambda: world.log_events("WORKER_REGISTERED"))
-    world.start("changed", "a")
-    wait_for("the wait", lambda: "W" in world.story("a").split())
-    worker.terminate()
-    world.start_worker("changed", DURABLED_TEST_VERSION="2")
-    done = world.finish("a")
-    assert done["Status"] == "FAILED"
-    assert re.search(r"NonDeterministic", done["Error"]["ErrorType"])
-    assert "WAIT" in done["Error"]["ErrorMessage"] and "STEP" in done["Error"]["ErrorMessage"]
-    assert "new-code" not in world.noted()
-    line = world.log_events("DETERMINISM")[0]
-    assert done["DurableExecutionArn"] == line["executionArn"]
-
-
 def test_result_over_the_response_limit(world: World) -> None:
     done = run(world, "big_result")
     assert done["Status"] == "SUCCEEDED"
@@ -118,3 +65,37 @@ def test_logs_are_replay_safe_and_kept(world: World) -> None:
     text = (world.dir / "worker.log").read_text()
     for message in ("before", "inside", "after"):
         assert len(re.findall(rf"\b{message}\b", text)) == 1
+
+
+def test_kept_logs_are_bounded(world: World) -> None:
+    """The last 10,000 lines of an execution, and how many went before."""
+    run(world, "logs_much", {"lines": 12_000, "step_every": 50})
+
+    def trimmed() -> dict | None:
+        kept = world.ctl_json("logs", "a")
+        return kept if kept["dropped"] == 2_000 else None
+
+    first = wait_for("the log's trim", trimmed)["lines"][0]
+    assert (first["number"], first["message"]) == (2_001, "line 2000")
+    assert world.ctl("logs", "a").stdout.count("\n") == 10_001
+
+
+def test_long_log_lines_are_cut(world: World) -> None:
+    run(world, "logs_much", {"lines": 3, "length": 60_000})
+    lines = world.ctl_json("logs", "a")["lines"]
+    assert [line["message"][:7] for line in lines] == ["line 0.", "line 1.", "line 2."]
+    assert all(16_000 < len(line["message"]) <= 16 * 1024 for line in lines)
+
+
+def test_logging_never_waits_for_the_daemon(world: World) -> None:
+    daemon = world.start_daemon()
+    world.start_worker("logs_much")
+    wait_for("the worker", lambda: world.log_events("WORKER_REGISTERED"))
+    world.start("logs_much", "a", {"lines": 500, "length": 60_000, "after": "stopped"})
+    wait_for("the handler", lambda: "waits" in world.noted())
+    os.kill(daemon.pid, signal.SIGSTOP)
+    with world.notes.open("a") as notes:
+        notes.write("stopped\n")
+    wait_for("the handler's last line", lambda: "logged" in world.noted())
+    os.kill(daemon.pid, signal.SIGCONT)
+    assert world.finish("a")["Status"] == "SUCCEEDED"

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import socket
+import re
 import stat
-import subprocess
+from pathlib import Path
 
-import msgpack
-import pytest
+from peer import Peer
 
-from conftest import BIN, World, wait_for
+from conftest import HERE, World, wait_for
 
 
 def ready(world: World, handler: str = "order") -> None:
@@ -38,6 +37,7 @@ def test_unknown_function_names_the_known_ones(world: World) -> None:
 
 def test_function_stays_known_without_its_worker(world: World) -> None:
     ready(world)
+    world.ctl("functions")  # answered once the registration is durable
     world.daemon.kill()
     world.start_daemon()
     world.start("order", "a", {"order": "1"})
@@ -69,8 +69,7 @@ def test_stop_while_a_step_runs(world: World) -> None:
     wait_for("the invocation's end", lambda: world.story("a").endswith("I"))
     assert world.story("a").split()[-2:] == ["X!", "I"]
     world.ctl("stop", "a")
-    refused = world.ctl("stop", "-", check=False)
-    assert refused.returncode == 2
+    assert re.search(r"It was stopped at [\d:]+ after \S+ m?s\.", world.ctl("show", "a").stdout)
 
 
 def test_list_and_filters(world: World) -> None:
@@ -93,10 +92,23 @@ def test_show_says_what_it_waits_for(world: World) -> None:
     assert "waiting for `cooling_off` until" in world.ctl("show", "a").stdout
 
 
-def test_no_daemon_names_paths_and_cure(world: World) -> None:
-    refused = world.ctl("ls", check=False)
-    assert refused.returncode == 3
-    assert str(world.socket) in refused.stderr and "durabled serve" in refused.stderr
+def test_usage_is_told_before_anything_is_asked(world: World) -> None:
+    """Exit code 2 with the option and what it takes."""
+    world.start_daemon()
+    for args, said in (
+        (["start", "order", "--payload", '{"order":'], "--payload: no JSON: "),
+        (["start", "order", "--payload", "@none"], "--payload: none: No such file"),
+        (["ls", "--status", "FALED"], "--status: 'FALED' is none of RUNNING, "),
+        (["ls", "--since", "soon"], "--since: 'soon' is no time; write 15m"),
+        (["ls", "--follow"], "ls: an option of another verb"),
+        (["log-level", "loud"], "log-level: 'loud' is none of DEBUG, "),
+        (["stop", "-"], "stop: - is not taken"),
+        (["show"], "show: EXECUTION is missing"),
+        (["dance"], "there is no verb 'dance'"),
+    ):
+        done = world.ctl(*args, check=False)
+        assert (done.returncode, done.stdout) == (2, ""), args
+        assert done.stderr.startswith(f"durablectl: {said}"), done.stderr
 
 
 def test_log_level_of_a_running_daemon(world: World) -> None:
@@ -108,29 +120,14 @@ def test_log_level_of_a_running_daemon(world: World) -> None:
 
 
 def test_doctor(world: World) -> None:
+    """From any directory: what the daemon says of its data does not depend on one."""
+    world.data = Path(os.path.relpath(world.data, HERE))
     ready(world)
-    assert world.ctl("doctor").returncode == 0
+    assert f"{HERE}/{world.data}, writable" in world.ctl("doctor").stdout
+    assert world.ctl("doctor", "--socket", "none", check=False).returncode == 3
 
 
 # -- the daemon's start ---------------------------------------------------------
-
-
-def refused_start(world: World, *options: str) -> str:
-    process = world.try_daemon(*options)
-    assert process.popen.wait(30) != 0
-    return process.output()
-
-
-def test_second_daemon_on_the_same_data(world: World) -> None:
-    daemon = world.start_daemon()
-    text = refused_start(world, "--socket", str(world.dir / "other.sock"))
-    assert str(daemon.pid) in text.splitlines()[-1]
-
-
-def test_second_daemon_on_the_same_socket(world: World) -> None:
-    daemon = world.start_daemon()
-    text = refused_start(world, "--data", str(world.dir / "other"))
-    assert str(daemon.pid) in text.splitlines()[-1]
 
 
 def test_leftover_socket_is_removed(world: World) -> None:
@@ -141,157 +138,52 @@ def test_leftover_socket_is_removed(world: World) -> None:
     assert mode == 0o600
 
 
-def test_bad_options_are_named(world: World) -> None:
-    for options, named in (
-        (["--nonsense"], "--nonsense"),
-        (["--map-size", "much"], "--map-size"),
-        (["--retention-days", "0"], "--retention-days"),
-    ):
-        text = refused_start(world, *options)
-        assert named in text
-
-
-def test_store_of_a_newer_version(world: World) -> None:
-    world.start_daemon().terminate()
-    env = pytest.importorskip("lmdb", reason="py-lmdb edits the store").open(
-        str(world.data), max_dbs=32, map_size=1 << 30
-    )
-    with env.begin(write=True) as txn:
-        tables: list[bytes] = [key for key, _ in txn.cursor()]
-        meta = env.open_db(next(t for t in tables if b"meta" in t), txn)
-        assert txn.get(b"version", db=meta) is not None
-        value = bytearray(txn.get(b"version", db=meta))
-        value[-1] += 1
-        txn.put(b"version", bytes(value), db=meta)
-    env.close()
-    text = refused_start(world)
-    assert "newer" in text.splitlines()[-1]
-
-
-def test_store_cut_short(world: World) -> None:
-    ready(world)
-    world.start("order", "a", {"order": "1"})
-    world.finish("a")
-    world.daemon.terminate()
-    data = world.data / "data.mdb"
-    with data.open("r+b") as file:
-        file.truncate(data.stat().st_size // 2)
-    text = refused_start(world)
-    assert "cut short" in text.splitlines()[-1]
-
-
 def test_check_of_a_sound_store(world: World) -> None:
     ready(world)
     world.start("order", "a", {"order": "1"})
     world.finish("a")
     world.daemon.terminate()
-    done = subprocess.run(
-        [str(BIN / "durabled"), "check", "--data", str(world.data)],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+    done = world.check()
     assert done.returncode == 0 and "no damage" in done.stdout
-
-
-# -- bytes on the socket -----------------------------------------------------------
-
-
-class Raw:
-    """A peer that speaks whatever it likes."""
-
-    def __init__(self, world: World) -> None:
-        self.socket = socket.socket(socket.AF_UNIX)
-        self.socket.settimeout(30)
-        self.socket.connect(str(world.socket))
-        self.unpacker = msgpack.Unpacker(raw=False)
-
-    def send(self, data: bytes) -> None:
-        self.socket.sendall(data)
-
-    def call(self, method: str, params: object, number: int = 1) -> tuple[object, object]:
-        self.send(msgpack.packb([0, number, method, [params]]))
-        while True:
-            for message in self.unpacker:
-                assert message[0] == 1 and message[1] == number
-                return message[2], message[3]
-            data = self.socket.recv(65536)
-            assert data, "the daemon closed the connection"
-            self.unpacker.feed(data)
-
-    def closed(self) -> bool:
-        try:
-            while self.socket.recv(65536):
-                pass
-        except ConnectionResetError:
-            pass
-        return True
-
-
-@pytest.mark.parametrize(
-    "data",
-    [
-        b"\xc1",  # never used
-        b"\xdd\xff\xff\xff\xff",  # an array of 4 G elements
-        b"\x91" * 64,  # too deep
-        b"\xdb\x7f\xff\xff\xff",  # a string of 2 GiB
-        b"GET / HTTP/1.1\r\n\r\n",
-        msgpack.packb({"a": 1}),
-        msgpack.packb([7, 1, "hello", [{}]]),
-    ],
-)
-def test_unframeable_bytes_close_that_connection_alone(world: World, data: bytes) -> None:
-    world.start_daemon()
-    good = Raw(world)
-    assert good.call("hello", {"level": 1, "client": "test"})[0] is None
-    bad = Raw(world)
-    bad.send(data)
-    assert bad.closed()
-    assert (
-        wait_for("the log", lambda: world.log_events("CONNECTION_REFUSED"))[0]["pid"]
-        == os.getpid()
-    )
-    assert good.call("daemon.status", {}, 2)[0] is None
-
-
-def test_bad_calls_fail_alone_and_name_the_field(world: World) -> None:
-    world.start_daemon()
-    peer = Raw(world)
-    error, _ = peer.call("daemon.status", {})
-    assert error["code"] == "Protocol.OutOfOrder"
-    assert peer.call("hello", {"level": 1, "client": "test"}, 2)[0] is None
-    error, _ = peer.call("no.such", {}, 3)
-    assert error["code"] == "Protocol.UnknownMethod"
-    error, _ = peer.call("execution.start", {"function": 7}, 4)
-    assert error["code"] == "Protocol.InvalidParams" and error["field"] == "function"
-    error, _ = peer.call("execution.start", {}, 5)
-    assert error["code"] == "Protocol.InvalidParams" and error["field"] == "function"
-    error, _ = peer.call("session.end", {"session": 99}, 6)
-    assert error["code"] == "Protocol.UnknownSession"
-    assert peer.call("daemon.status", {}, 7)[0] is None
-
-
-def test_half_a_message_then_nothing(world: World) -> None:
-    world.start_daemon()
-    peer = Raw(world)
-    whole = msgpack.packb([0, 1, "hello", [{"level": 1, "client": "test"}]])
-    peer.send(whole[:10])
-    peer.socket.close()
-    other = Raw(world)
-    assert other.call("hello", {"level": 1, "client": "test"})[0] is None
 
 
 def test_payload_text_is_kept_as_it_is(world: World) -> None:
     """Text of any shape comes back exactly; the daemon never parses it."""
     ready(world)
     text = '  {"order" :\t"\\u0000é 🙂",  "n":1e400}\n'
-    peer = Raw(world)
-    peer.call("hello", {"level": 1, "client": "test"})
-    error, result = peer.call(
-        "execution.start", {"function": "order", "name": "odd", "payload": text}, 2
-    )
+    peer = Peer(world).hello()
+    start = {"function": "order", "name": "odd", "payload": text}
+    error, result = peer.call("execution.start", start)
     assert error is None, error
-    error, described = peer.call("execution.describe", {"execution": "odd", "data": True}, 3)
+    error, described = peer.call("execution.describe", {"execution": "odd", "data": True})
     assert error is None and described["execution"]["InputPayload"] == text
     assert json.loads(json.dumps(result))["name"] == "odd"
+
+
+def test_answer_that_nobody_waits_for_leaves_with_the_next(world: World) -> None:
+    world.start_daemon()
+    worker, other = Peer(world).hello(), Peer(world).hello()
+    worker.call(
+        "worker.register", {"functions": [{"name": "f"}], "concurrency": 1, "instance": "i"}
+    )
+    other.call("execution.start", {"function": "f"})
+    _, given = worker.call("worker.next", {})
+    _, begun = worker.call(
+        "session.begin", {"event": given["invocation"]["event"], "profile": "c"}
+    )
+
+    def start(position: int, *, ahead: bool) -> int:
+        """Sent; what the other peer is answered was read after it."""
+        place = {"session": begun["session"], "context": 0, "position": position}
+        number = worker.post(
+            "session.start", {**place, "operation": position, "type": "STEP", "ahead": ahead}
+        )
+        other.call("daemon.status", {})
+        return number
+
+    first = start(1, ahead=False)
+    assert worker.answered() == [first]
+    second = start(2, ahead=True)
+    assert worker.answered() == []
+    third = start(3, ahead=False)
+    assert worker.answered() == [second, third]

@@ -10,11 +10,10 @@ from __future__ import annotations
 import json
 import os
 import random
-import subprocess
 import time
 from collections import Counter
 
-from conftest import BIN, World, wait_for
+from conftest import World, wait_for
 
 SECONDS = float(os.environ.get("DURABLED_TORTURE_S", "20"))
 SEED = int(os.environ.get("DURABLED_TORTURE_SEED", str(time.time_ns() % 1_000_000)))
@@ -100,13 +99,7 @@ def test_kill_9_loses_nothing_acknowledged(world: World) -> None:
         assert json.loads(done["Result"]) == sum(range(STEPS))
         checker.look(name)
     world.daemon.terminate()
-    check = subprocess.run(
-        [str(BIN / "durabled"), "check", "--data", str(world.data)],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
+    check = world.check()
     assert check.returncode == 0, check.stdout + check.stderr
     print(f"{len(names)} executions survived {dict(kills)}")
     assert kills["daemon"] > 0

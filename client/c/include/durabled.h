@@ -35,7 +35,7 @@ extern "C" {
 
 /* The level of the protocol that this library speaks; a connection works at the
  * lower of this and the daemon's. */
-#define DURABLED_LEVEL 1
+#define DURABLED_LEVEL 2
 
 /* --- results ----------------------------------------------------------------------------- */
 

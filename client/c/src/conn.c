@@ -16,6 +16,9 @@
 #include <unistd.h>
 
 #include "priv.h"
+#include "proto/level.h"
+
+_Static_assert(DURABLED_LEVEL == DD_LEVEL, "durabled.h names the level of the protocol");
 
 #define HELLO_PATIENCE_MS 5000
 #define READ_STEP ((size_t)64 * 1024)
@@ -128,16 +131,22 @@ static struct call **calls_slot(struct durabled *connection, uint32_t id)
     return slot;
 }
 
-/* With the lock: takes the call out of the table and wakes its caller. */
-static void call_finish(struct durabled *connection, struct call *call, enum call_state state)
+/* With the lock: takes the call out of the table. True when its caller sleeps: then it
+ * is to be woken, best without the lock, which it may want next. */
+static bool call_finish(struct durabled *connection, struct call *call, enum call_state state)
 {
     struct call **slot = calls_slot(connection, call->id);
 
     if (*slot == call)
         *slot = call->next;
     call->state = state;
-    if (call->waiting)
-        pthread_cond_signal(&call->ready);
+    return call->waiting;
+}
+
+/* A caller that sleeps has no other way to go on, so the call is there until now. */
+static void call_wake(struct call *call)
+{
+    sem_post(&call->ready);
 }
 
 static void lose(struct durabled *connection, const char *why)
@@ -150,8 +159,12 @@ static void lose(struct durabled *connection, const char *why)
     /* Wakes a leader that sleeps in poll() and ends what others still send. */
     (void)shutdown(connection->fd, SHUT_RDWR);
     for (size_t i = 0; i < CALL_BUCKETS; i++)
-        while (connection->calls[i])
-            call_finish(connection, connection->calls[i], CALL_LOST);
+        while (connection->calls[i]) {
+            struct call *call = connection->calls[i];
+
+            if (call_finish(connection, call, CALL_LOST))
+                call_wake(call);
+        }
 }
 
 void connection_lost(struct durabled *connection, const char *why)
@@ -171,8 +184,8 @@ void calls_unwind(struct durabled *connection, const void *tag)
 
         for (; call; call = next) {
             next = call->next;
-            if (call->tag == tag)
-                call_finish(connection, call, CALL_UNWOUND);
+            if (call->tag == tag && call_finish(connection, call, CALL_UNWOUND))
+                call_wake(call);
         }
     }
     pthread_mutex_unlock(&connection->lock);
@@ -190,6 +203,7 @@ static bool take_message(struct durabled *connection, const uint8_t *data, size_
     struct durabled_reply *reply;
     struct call *call;
     uint32_t id = 0;
+    bool waits = false;
 
     if (!frame)
         return false;
@@ -201,10 +215,12 @@ static bool take_message(struct durabled *connection, const uint8_t *data, size_
     call = *calls_slot(connection, id);
     if (call) {
         call->reply = reply;
-        call_finish(connection, call, CALL_ANSWERED);
+        waits = call_finish(connection, call, CALL_ANSWERED);
     }
     pthread_mutex_unlock(&connection->lock);
-    if (!call)
+    if (waits)
+        call_wake(call);
+    else if (!call)
         durabled_reply_free(reply);
     return true;
 }
@@ -285,17 +301,20 @@ static void lead(struct durabled *connection, int patience_ms)
         connection_lost(connection, why);
 }
 
-/* With the lock: somebody who waits reads on. */
+/* With the lock: the leader leaves; somebody who waits reads on. */
 static void name_leader(struct durabled *connection)
 {
     for (size_t i = 0; i < CALL_BUCKETS; i++) {
         for (struct call *call = connection->calls[i]; call; call = call->next) {
             if (call->waiting) {
-                pthread_cond_signal(&call->ready);
+                call->waiting = false;
+                call->leads = true;
+                call_wake(call);
                 return;
             }
         }
     }
+    connection->reading = false;
 }
 
 /* --- writing ----------------------------------------------------------------------------- */
@@ -321,10 +340,8 @@ static bool wait_writable(struct durabled *connection)
             connection_lost(connection, why);
     }
     pthread_mutex_lock(&connection->lock);
-    if (leader) {
-        connection->reading = false;
+    if (leader)
         name_leader(connection);
-    }
     lost = connection->lost;
     pthread_mutex_unlock(&connection->lock);
     return !lost;
@@ -416,7 +433,7 @@ int call_send(struct durabled *connection, struct call *call, const void *tag,
         params_free(params);
         return rc;
     }
-    pthread_cond_init(&call->ready, NULL);
+    sem_init(&call->ready, 0, 0);
     pthread_mutex_lock(&connection->lock);
     lost = connection->lost;
     call->id = ++connection->last_id;
@@ -435,38 +452,46 @@ int call_send(struct durabled *connection, struct call *call, const void *tag,
     if (rc != DURABLED_OK) {
         pthread_mutex_lock(&connection->lock);
         if (call->state == CALL_OPEN)
-            call_finish(connection, call, CALL_LOST);
+            (void)call_finish(connection, call, CALL_LOST);
         pthread_mutex_unlock(&connection->lock);
         durabled_reply_free(call->reply);
-        pthread_cond_destroy(&call->ready);
+        sem_destroy(&call->ready);
     }
     return rc;
+}
+
+/* Reads for all until the call has its answer. */
+static void lead_for(struct durabled *connection, const struct call *call)
+{
+    pthread_mutex_lock(&connection->lock);
+    while (call->state == CALL_OPEN) {
+        int patience_ms = connection->peer.level == 0 ? HELLO_PATIENCE_MS : -1;
+
+        pthread_mutex_unlock(&connection->lock);
+        lead(connection, patience_ms);
+        pthread_mutex_lock(&connection->lock);
+    }
+    name_leader(connection);
+    pthread_mutex_unlock(&connection->lock);
 }
 
 /* Waits, and leads when nobody does. */
 static void await_answer(struct durabled *connection, struct call *call)
 {
-    pthread_mutex_lock(&connection->lock);
-    while (call->state == CALL_OPEN) {
-        if (connection->reading) {
-            call->waiting = true;
-            pthread_cond_wait(&call->ready, &connection->lock);
-            call->waiting = false;
-            continue;
-        }
-        connection->reading = true;
-        while (call->state == CALL_OPEN) {
-            int patience_ms = connection->peer.level == 0 ? HELLO_PATIENCE_MS : -1;
+    bool waits;
 
-            pthread_mutex_unlock(&connection->lock);
-            lead(connection, patience_ms);
-            pthread_mutex_lock(&connection->lock);
-        }
-        connection->reading = false;
+    pthread_mutex_lock(&connection->lock);
+    if (call->state == CALL_OPEN) {
+        call->waiting = connection->reading;
+        call->leads = !connection->reading;
+        connection->reading = true;
     }
-    if (!connection->reading)
-        name_leader(connection);
+    waits = call->waiting;
     pthread_mutex_unlock(&connection->lock);
+    while (waits && sem_wait(&call->ready) != 0)
+        ;
+    if (call->leads)
+        lead_for(connection, call);
 }
 
 /* What the daemon refused a call with. */
@@ -497,7 +522,7 @@ int call_wait(struct durabled *connection, struct call *call, struct durabled_re
     int rc = DURABLED_OK;
 
     await_answer(connection, call);
-    pthread_cond_destroy(&call->ready);
+    sem_destroy(&call->ready);
     reply = call->reply;
     call->reply = NULL;
     if (call->state == CALL_UNWOUND)

@@ -96,8 +96,9 @@ static const char *why_not(int error)
     }
 }
 
-/* The cure: by what went wrong with the path that was most likely meant. */
-static const char *cure(const struct search *search, const int *errors)
+/* The cure: by what went wrong with the path that was most likely meant. `room` holds
+ * the command that starts a daemon there. */
+static const char *cure(const struct search *search, const int *errors, char *room, size_t size)
 {
     for (size_t i = 0; i < search->len; i++) {
         if (errors[i] == EACCES || errors[i] == EPERM)
@@ -108,8 +109,11 @@ static const char *cure(const struct search *search, const int *errors)
     }
     if (strcmp(search->from[0], "Lambda") == 0)
         return "add the durabled layer to the function";
-    if (search->len == 1)
-        return "start the daemon there: `durabled serve --socket PATH`";
+    if (search->len == 1) {
+        (void)snprintf(room, size, "start the daemon there: `durabled serve --socket %s`",
+                       search->paths[0]);
+        return room;
+    }
     return "start the daemon: `durabled serve`, or `sudo systemctl start durabled`; if it runs "
            "elsewhere, set DURABLED_SOCKET to its socket";
 }
@@ -118,7 +122,7 @@ int socket_find(const char *socket, int *out_fd, char **out_path, struct durable
 {
     struct search search;
     int errors[PATHS_MAX] = {0};
-    char text[sizeof error->text];
+    char text[sizeof error->text], room[PATH_TEXT_MAX + 64];
     size_t used;
 
     search_init(&search, socket);
@@ -140,5 +144,5 @@ int socket_find(const char *socket, int *out_fd, char **out_path, struct durable
                                  i == 0 ? "" : ";", search.paths[i], search.from[i],
                                  why_not(errors[i]));
     return error_set(error, DURABLED_NO_DAEMON, "%s. To cure it: %s.", text,
-                     cure(&search, errors));
+                     cure(&search, errors, room, sizeof room));
 }

@@ -256,7 +256,7 @@ static void pack_retry(struct params *params, const struct durabled_retry *retry
 }
 
 static int send_start(struct durabled_operation *operation, int64_t position,
-                      const struct durabled_start *start)
+                      const struct durabled_start *start, bool ahead)
 {
     struct durabled_session *session = operation->session;
     struct params params;
@@ -285,6 +285,8 @@ static int send_start(struct durabled_operation *operation, int64_t position,
         params_bool(&params, "ask", true);
     if (start->type == DURABLED_WAIT)
         params_int(&params, "seconds", start->seconds);
+    if (ahead && start->type == DURABLED_STEP)
+        params_bool(&params, "ahead", true);
     rc = session_send(session, &operation->start, "session.start", &params);
     operation->start_open = rc == DURABLED_OK;
     return rc;
@@ -380,14 +382,14 @@ static int start_operation(struct durabled_operation *operation,
     if (rc != DURABLED_OK || found == CURSOR_DONE)
         return rc;
     open_child(operation, found);
-    rc = send_start(operation, position, start);
-    if (rc != DURABLED_OK)
-        return rc;
     ahead =
         start->type == DURABLED_WAIT ? pipeline_wait
         : start->type == DURABLED_STEP
             ? found == CURSOR_NOTHING && start->semantics == DURABLED_AT_LEAST_ONCE_PER_RETRY
             : found == CURSOR_NOTHING && (operation->child.fresh || !start->is_virtual);
+    rc = send_start(operation, position, start, ahead);
+    if (rc != DURABLED_OK)
+        return rc;
     if (ahead)
         answer->wanted =
             start->type == DURABLED_WAIT ? DURABLED_WANTED_AWAIT : DURABLED_WANTED_RUN;
@@ -439,8 +441,8 @@ int durabled_start(struct durabled_context *context, const struct durabled_start
 
 /* --- settling ---------------------------------------------------------------------------- */
 
-/* A call about one operation; its answer, after that of a start sent ahead: why the
- * start failed explains why this did. */
+/* A call about one operation, and its answer. That of a start sent ahead has come by
+ * then, so the thread is woken once; why the start failed explains why this did. */
 static int operation_call(struct durabled_operation *operation, const char *method,
                           struct params *params, struct durabled_answer *answer)
 {
@@ -451,8 +453,8 @@ static int operation_call(struct durabled_operation *operation, const char *meth
 
     if (rc != DURABLED_OK)
         return rc;
-    started = settle_start(operation, answer);
     rc = session_wait(session, &call, &reply);
+    started = settle_start(operation, answer);
     if (started != DURABLED_OK) {
         if (rc == DURABLED_OK)
             durabled_reply_free(reply);
@@ -610,7 +612,7 @@ static int run_child(struct durabled_operation *operation)
 
     rc = operation->body(&operation->child, &result, operation->user);
     if (rc == DURABLED_OK) {
-        if (operation->summary && result.payload.len > SUMMARY_THRESHOLD)
+        if (operation->summary && result.payload.len > LIMIT_REPLAY_CHILDREN_THRESHOLD)
             rc = operation->summary(result.payload, &summary, operation->user);
         if (rc == DURABLED_OK)
             rc = durabled_succeed(operation, result.payload.data, result.payload.len,

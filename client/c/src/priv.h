@@ -3,12 +3,19 @@
 
 #include <msgpack.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdatomic.h>
 
 #include "durabled.h"
 
-/* One message may be as large as the protocol allows. */
-#define FRAME_MAX ((size_t)8 * 1024 * 1024)
+/* The protocol's limits, LIMIT_FRAME_MAX and so on. */
+#define DD_LIMIT_ROW(name, value) LIMIT_##name = (value),
+enum limit {
+#include "proto/limits.inc"
+};
+#undef DD_LIMIT_ROW
+
+#define FRAME_MAX ((size_t)LIMIT_FRAME_MAX)
 
 /* --- errors ------------------------------------------------------------------------------ */
 
@@ -100,9 +107,10 @@ struct call {
     struct call *next; /* of the same bucket */
     uint32_t id;
     enum call_state state;
-    bool waiting; /* somebody sleeps on `ready` */
+    bool waiting; /* its caller sleeps on `ready`, which is posted once */
+    bool leads;   /* ... and was woken to read for all */
     const void *tag;
-    pthread_cond_t ready;
+    sem_t ready;
     struct durabled_reply *reply;
 };
 

@@ -4,9 +4,6 @@
 
 #include "cursor.h"
 
-/* A child's result above this is replaced by its summary. */
-#define SUMMARY_THRESHOLD 262144u
-
 struct durabled_context {
     struct durabled_session *session;
     struct durabled_context *parent; /* NULL: the root */

@@ -30,6 +30,7 @@ from durabled.client import ExecutionFailedError
 from durabled.config import ChildConfig, Duration, JitterStrategy, StepConfig
 from durabled.retries import RetryPresets, RetryStrategyConfig, create_retry_strategy
 from durabled.serdes import SerDes, SerDesContext
+from scripted_daemon import ScriptedDaemon
 
 OFFICIAL = "aws_durable_execution_sdk_python.exceptions"
 
@@ -339,3 +340,19 @@ def _busy(thread: threading.Thread) -> bool:
             return True
         frame = frame.f_back
     return False
+
+
+def test_a_register_that_is_refused_for_now_is_tried_again(tmp_path: Path) -> None:
+    path = tmp_path / "d.sock"
+    full = {"code": "Store.Full", "message": "full", "retryable": True}
+    refusing = ScriptedDaemon(path, [{"call": "worker.register", "error": full}])
+    worker = Worker({"f": lambda event, _: event}, concurrency=1, socket_path=path)
+    thread = threading.Thread(target=worker.run)
+    thread.start()
+    refusing.join()  # the worker has hung up
+    registered = {"call": "worker.register", "result": {"worker": 1}}
+    taking = ScriptedDaemon(path, [registered, {"call": "worker.next"}, {"close": True}])
+    taking.join()
+    worker.stop()
+    thread.join(30)
+    assert not thread.is_alive()

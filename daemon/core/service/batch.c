@@ -131,7 +131,8 @@ static int check_consistency(const struct touched *touched, const struct dd_upda
     return 0;
 }
 
-static int check_sizes(const struct dd_update *update, struct dd_error *error)
+static int check_sizes(const struct dd_execution *execution, const struct dd_update *update,
+                       struct dd_error *error)
 {
     size_t payload = update->payload ? update->payload->len : 0;
 
@@ -143,10 +144,15 @@ static int check_sizes(const struct dd_update *update, struct dd_error *error)
         return dd_fail(error, DD_INVALID_PARAMETER,
                        "%s output payload size must be less than or equal to %d bytes.",
                        dd_operation_type_name(update->type), DD_PAYLOAD_MAX);
-    if (update->type == DD_TYPE_EXECUTION && payload > DD_RESULT_MAX)
+    if (update->type == DD_TYPE_CHAINED_INVOKE && payload > DD_PAYLOAD_MAX)
+        return dd_fail(
+            error, DD_INVALID_PARAMETER,
+            "CHAINED_INVOKE input payload size must be less than or equal to %d bytes.",
+            DD_PAYLOAD_MAX);
+    if (update->type == DD_TYPE_EXECUTION && payload > dd_execution_result_max(execution))
         return dd_fail(error, DD_INVALID_PARAMETER,
-                       "Execution output payload size must be less than or equal to %d bytes.",
-                       DD_RESULT_MAX);
+                       "Execution output payload size must be less than or equal to %zu bytes.",
+                       dd_execution_result_max(execution));
     return 0;
 }
 
@@ -163,7 +169,7 @@ static int check_update(const struct batch *batch, const struct dd_update *updat
         rc = check_consistency(touched, update, error);
     }
     if (rc == 0)
-        rc = check_sizes(update, error);
+        rc = check_sizes(batch->execution, update, error);
     if (rc == 0)
         rc = dd_transition_check(update, status, &status, error);
     if (rc)

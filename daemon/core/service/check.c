@@ -20,9 +20,12 @@ static int check_node(const struct dd_execution *execution, const struct dd_node
 {
     const struct dd_operation *operation = &node->operation;
     bool terminal = dd_operation_status_terminal(operation->status);
-    bool timed = !dd_execution_closed(execution) &&
-                 ((operation->type == DD_TYPE_WAIT && operation->status == DD_STATUS_STARTED) ||
-                  (operation->type == DD_TYPE_STEP && operation->status == DD_STATUS_PENDING));
+    bool timed =
+        !dd_execution_closed(execution) &&
+        ((operation->type == DD_TYPE_WAIT && operation->status == DD_STATUS_STARTED) ||
+         (operation->type == DD_TYPE_STEP && operation->status == DD_STATUS_PENDING) ||
+         (operation->type == DD_TYPE_CALLBACK && operation->status == DD_STATUS_STARTED &&
+          (node->timeout_ms || node->heartbeat_s)));
 
     HOLDS(operation->status != DD_STATUS_NONE && operation->id);
     HOLDS(dd_execution_find(execution, dd_text_span(operation->id)) == node);
@@ -30,6 +33,7 @@ static int check_node(const struct dd_execution *execution, const struct dd_node
     HOLDS(!timed || operation->due_ms > 0);
     HOLDS(operation->type != DD_TYPE_STEP || operation->status == DD_STATUS_PENDING ||
           operation->due_ms == 0 || dd_execution_closed(execution));
+    HOLDS((operation->type == DD_TYPE_CALLBACK) == (operation->callback_id != NULL));
     HOLDS(terminal == (operation->end_ms != 0));
     HOLDS(operation->end_ms == 0 || operation->end_ms >= operation->start_ms);
     HOLDS(operation->start_ms <= execution->last_ms && operation->end_ms <= execution->last_ms);

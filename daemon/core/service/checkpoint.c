@@ -98,6 +98,7 @@ int dd_execution_checkpoint(struct dd_execution *execution,
                             struct dd_error *error)
 {
     int64_t time_ms = dd_execution_time(execution, now_ms);
+    const struct dd_target *target = checkpoint->targets;
     struct dd_checkpointed answer = {0};
     struct dd_batch_sum sum;
     struct dd_token token;
@@ -125,8 +126,13 @@ int dd_execution_checkpoint(struct dd_execution *execution,
         *out_checkpointed = answer;
         return 0;
     }
-    for (size_t i = 0; i < checkpoint->updates_len; i++)
-        dd_transition_emit(execution, &checkpoint->updates[i], time_ms, out);
+    for (size_t i = 0; i < checkpoint->updates_len; i++) {
+        const struct dd_update *update = &checkpoint->updates[i];
+
+        dd_transition_emit(execution, update,
+                           update->type == DD_TYPE_CHAINED_INVOKE ? target++ : NULL, time_ms,
+                           out);
+    }
     if (!dd_execution_closed(execution))
         dd_timers_fire(execution, now_ms, now_ms, out);
     answer.operations = dd_nodes_unseen(execution, &answer.operations_len);

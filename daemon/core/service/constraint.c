@@ -6,6 +6,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 /* How much of an offending value is repeated. */
 #define SHOWN_MAX 40
@@ -13,7 +14,7 @@
 struct violations {
     unsigned count;
     size_t len;
-    char text[256];
+    char text[448];
 };
 
 struct pattern {
@@ -37,9 +38,15 @@ static bool is_visible(unsigned char c)
     return c >= 0x21 && c <= 0x7e;
 }
 
+static bool is_tenant(unsigned char c)
+{
+    return is_word(c) || (c && strchr("._:/=+@ ", c));
+}
+
 static const struct pattern word = {"[a-zA-Z0-9-_]+", is_word};
 static const struct pattern printable = {"[\\x20-\\x7E]+", is_printable};
 static const struct pattern visible = {"[\\x21-\\x7E]+", is_visible};
+static const struct pattern tenant = {"[a-zA-Z0-9\\._:\\/=+\\-@ ]+", is_tenant};
 
 /* Appends one violation; what does not fit is cut off. `value` is shown as given. */
 static void violate(struct violations *violations, const char *value, const char *path,
@@ -170,6 +177,21 @@ static void check_update(struct violations *violations, const struct dd_update *
     if (update->has_wait_options) {
         snprintf(member, room, "waitOptions.waitSeconds");
         check_range(violations, update->wait_s, path, 1, DD_SECONDS_MAX);
+    }
+    if (update->has_callback_options) {
+        snprintf(member, room, "callbackOptions.timeoutSeconds");
+        check_range(violations, update->timeout_s, path, 0, DD_CALLBACK_SECONDS_MAX);
+        snprintf(member, room, "callbackOptions.heartbeatTimeoutSeconds");
+        check_range(violations, update->heartbeat_timeout_s, path, 0, DD_CALLBACK_SECONDS_MAX);
+    }
+    if (update->has_invoke_options) {
+        snprintf(member, room, "chainedInvokeOptions.functionName");
+        if (!update->function_name)
+            violate(violations, "null", path, "Member must not be null");
+        check_text(violations, dd_text_span(update->function_name), path, DD_FUNCTION_REF_MAX,
+                   &visible);
+        snprintf(member, room, "chainedInvokeOptions.tenantId");
+        check_text(violations, dd_text_span(update->tenant_id), path, DD_TENANT_MAX, &tenant);
     }
 }
 

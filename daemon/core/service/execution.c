@@ -35,6 +35,8 @@ void dd_execution_free(struct dd_execution *execution)
     dd_error_object_unref(execution->last_failure);
     dd_text_unref(execution->arn);
     dd_text_unref(execution->function);
+    dd_text_unref(execution->tenant_id);
+    dd_text_unref(execution->parent_operation);
     dd_text_unref(execution->result);
     dd_error_object_unref(execution->error);
     dd_free(execution);
@@ -145,9 +147,42 @@ const struct dd_operation *const *dd_execution_operations(const struct dd_execut
     return (const struct dd_operation *const *)execution->operations;
 }
 
-void dd_execution_standing(const struct dd_execution *execution, struct dd_standing *out)
+size_t dd_execution_result_max(const struct dd_execution *execution)
+{
+    return execution->parent_operation ? DD_PAYLOAD_MAX : DD_RESULT_MAX;
+}
+
+bool dd_execution_parent(const struct dd_execution *execution, struct dd_uuid *out_id,
+                         struct dd_text **out_operation)
+{
+    if (!execution->parent_operation)
+        return false;
+    *out_id = execution->parent;
+    *out_operation = execution->parent_operation;
+    return true;
+}
+
+bool dd_execution_plain(const struct dd_execution *execution)
+{
+    return execution->plain;
+}
+
+/* The pending operation due first, else the first that only the outside completes. */
+static const struct dd_operation *awaited(const struct dd_execution *execution)
 {
     const struct dd_node *first = dd_timer_first(execution);
+
+    if (first)
+        return &first->operation;
+    for (uint32_t i = 0; execution->pending > 0 && i < execution->len; i++) {
+        if (dd_operation_pending(execution->operations[i]))
+            return execution->operations[i];
+    }
+    return NULL;
+}
+
+void dd_execution_standing(const struct dd_execution *execution, struct dd_standing *out)
+{
 
     *out = (struct dd_standing){
         .work = work(execution),
@@ -157,7 +192,7 @@ void dd_execution_standing(const struct dd_execution *execution, struct dd_stand
         .last_failure = execution->last_failure,
         .request_id = execution->flight.request_id,
         .worker = execution->flight.worker,
-        .awaited = first ? &first->operation : NULL,
+        .awaited = awaited(execution),
     };
 }
 
@@ -187,6 +222,10 @@ int dd_execution_start(struct dd_execution *execution, const struct dd_start *st
     fact->function = dd_text_new(start->function);
     fact->execution_timeout_s = start->execution_timeout_s;
     fact->retention_s = start->retention_s;
+    fact->plain = start->plain;
+    fact->tenant_id = dd_text_new(start->tenant_id);
+    fact->parent_execution = dd_text_new(start->parent_execution);
+    fact->parent_operation = dd_text_new(start->parent_operation);
     dd_execution_emit(execution, fact);
     return 0;
 }

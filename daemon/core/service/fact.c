@@ -29,6 +29,12 @@ void dd_fact_deinit(struct dd_fact *fact)
     dd_text_unref(fact->request_id);
     dd_text_unref(fact->worker);
     dd_text_unref(fact->client_token);
+    dd_text_unref(fact->callback_id);
+    dd_text_unref(fact->tenant_id);
+    dd_text_unref(fact->child);
+    dd_text_unref(fact->child_arn);
+    dd_text_unref(fact->parent_execution);
+    dd_text_unref(fact->parent_operation);
     *fact = (struct dd_fact){0};
 }
 

@@ -9,26 +9,36 @@
 
 /* X(symbol, number in the journal, EventType or NULL)
  * Numbers are forever: a store written today is read by every later release. */
-#define DD_FACTS(X)                                    \
-    X(EXECUTION_STARTED, 1, "ExecutionStarted")        \
-    X(EXECUTION_SUCCEEDED, 2, "ExecutionSucceeded")    \
-    X(EXECUTION_FAILED, 3, "ExecutionFailed")          \
-    X(EXECUTION_TIMED_OUT, 4, "ExecutionTimedOut")     \
-    X(EXECUTION_STOPPED, 5, "ExecutionStopped")        \
-    X(CONTEXT_STARTED, 10, "ContextStarted")           \
-    X(CONTEXT_SUCCEEDED, 11, "ContextSucceeded")       \
-    X(CONTEXT_FAILED, 12, "ContextFailed")             \
-    X(STEP_STARTED, 20, "StepStarted")                 \
-    X(STEP_SUCCEEDED, 21, "StepSucceeded")             \
-    X(STEP_FAILED, 22, "StepFailed")                   \
-    X(STEP_READY, 23, NULL)                            \
-    X(WAIT_STARTED, 30, "WaitStarted")                 \
-    X(WAIT_SUCCEEDED, 31, "WaitSucceeded")             \
-    X(WAIT_CANCELLED, 32, "WaitCancelled")             \
-    X(INVOCATION_STARTED, 60, NULL)                    \
-    X(INVOCATION_COMPLETED, 61, "InvocationCompleted") \
-    X(INVOCATION_RELEASED, 62, NULL)                   \
-    X(CHECKPOINTED, 63, NULL)                          \
+#define DD_FACTS(X)                                           \
+    X(EXECUTION_STARTED, 1, "ExecutionStarted")               \
+    X(EXECUTION_SUCCEEDED, 2, "ExecutionSucceeded")           \
+    X(EXECUTION_FAILED, 3, "ExecutionFailed")                 \
+    X(EXECUTION_TIMED_OUT, 4, "ExecutionTimedOut")            \
+    X(EXECUTION_STOPPED, 5, "ExecutionStopped")               \
+    X(CONTEXT_STARTED, 10, "ContextStarted")                  \
+    X(CONTEXT_SUCCEEDED, 11, "ContextSucceeded")              \
+    X(CONTEXT_FAILED, 12, "ContextFailed")                    \
+    X(STEP_STARTED, 20, "StepStarted")                        \
+    X(STEP_SUCCEEDED, 21, "StepSucceeded")                    \
+    X(STEP_FAILED, 22, "StepFailed")                          \
+    X(STEP_READY, 23, NULL)                                   \
+    X(WAIT_STARTED, 30, "WaitStarted")                        \
+    X(WAIT_SUCCEEDED, 31, "WaitSucceeded")                    \
+    X(WAIT_CANCELLED, 32, "WaitCancelled")                    \
+    X(CALLBACK_STARTED, 40, "CallbackStarted")                \
+    X(CALLBACK_SUCCEEDED, 41, "CallbackSucceeded")            \
+    X(CALLBACK_FAILED, 42, "CallbackFailed")                  \
+    X(CALLBACK_TIMED_OUT, 43, "CallbackTimedOut")             \
+    X(CALLBACK_HEARTBEAT, 44, NULL)                           \
+    X(CHAINED_INVOKE_STARTED, 50, "ChainedInvokeStarted")     \
+    X(CHAINED_INVOKE_SUCCEEDED, 51, "ChainedInvokeSucceeded") \
+    X(CHAINED_INVOKE_FAILED, 52, "ChainedInvokeFailed")       \
+    X(CHAINED_INVOKE_TIMED_OUT, 53, "ChainedInvokeTimedOut")  \
+    X(CHAINED_INVOKE_STOPPED, 54, "ChainedInvokeStopped")     \
+    X(INVOCATION_STARTED, 60, NULL)                           \
+    X(INVOCATION_COMPLETED, 61, "InvocationCompleted")        \
+    X(INVOCATION_RELEASED, 62, NULL)                          \
+    X(CHECKPOINTED, 63, NULL)                                 \
     X(INVOCATION_DUE, 64, NULL)
 
 enum dd_fact_kind {
@@ -44,7 +54,8 @@ const char *dd_fact_event_type(enum dd_fact_kind kind);
 /* One fact. Members that a kind does not use are zero. Which kind uses what:
  *
  * EXECUTION_STARTED    id=execution id, name, payload=input, function,
- *                      execution_timeout_s, retention_s
+ *                      execution_timeout_s, retention_s, plain, tenant_id; for what a
+ *                      CHAINED_INVOKE started, parent_execution and parent_operation
  * EXECUTION_SUCCEEDED  payload=result
  * EXECUTION_FAILED, EXECUTION_TIMED_OUT, EXECUTION_STOPPED   error
  * *_STARTED            id, parent_id, name, sub_type
@@ -53,6 +64,13 @@ const char *dd_fact_event_type(enum dd_fact_kind kind);
  * STEP_READY           id
  * CONTEXT_SUCCEEDED    payload, replay_children;  CONTEXT_FAILED  error, ...
  * WAIT_STARTED         delay_s, due_ms;  WAIT_SUCCEEDED  delay_s
+ * CALLBACK_STARTED     callback_id, delay_s=timeout, heartbeat_s, due_ms=the earlier
+ * CALLBACK_SUCCEEDED   payload;  CALLBACK_FAILED, CALLBACK_TIMED_OUT  error
+ * CALLBACK_HEARTBEAT   due_ms
+ * CHAINED_INVOKE_STARTED  payload=input, function=as the caller wrote it, tenant_id,
+ *                      child=id of the execution that does it, child_arn when the
+ *                      function is durable; none of both when there is no such function
+ * CHAINED_INVOKE_SUCCEEDED  payload;  the other ends  error
  * INVOCATION_STARTED   request_id, worker, invocation (its number, from 1)
  * INVOCATION_COMPLETED request_id, start_ms, error; due_ms = when the retry of
  *                      a failed invocation may start, 0 for a clean return
@@ -78,15 +96,23 @@ struct dd_fact {
     struct dd_text *request_id;
     struct dd_text *worker;
     struct dd_text *client_token;
+    struct dd_text *callback_id;
+    struct dd_text *tenant_id;
+    struct dd_text *child;
+    struct dd_text *child_arn;
+    struct dd_text *parent_execution;
+    struct dd_text *parent_operation;
     int64_t start_ms;
     int64_t due_ms;
     int64_t delay_s;
     int64_t execution_timeout_s;
     int64_t retention_s;
+    int64_t heartbeat_s;
     uint32_t attempt;
     uint32_t invocation;
     uint32_t token_seq;
     bool replay_children;
+    bool plain; /* the function is not durable */
 };
 
 void dd_fact_deinit(struct dd_fact *fact);

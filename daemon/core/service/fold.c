@@ -141,6 +141,61 @@ static void wait_cancelled(struct dd_execution *execution, struct dd_node *node,
     ended(execution, node, DD_STATUS_CANCELLED, fact);
 }
 
+static void callback_started(struct dd_execution *execution, struct dd_node *node,
+                             const struct dd_fact *fact)
+{
+    set_status(execution, node, DD_STATUS_STARTED);
+    dd_node_set_text(execution, &node->operation.callback_id, fact->callback_id);
+    node->heartbeat_s = (uint32_t)fact->heartbeat_s;
+    node->timeout_ms = fact->delay_s ? fact->time_ms + fact->delay_s * 1000 : 0;
+    if (fact->due_ms)
+        arm(execution, node, fact->due_ms);
+}
+
+/* The operation is as it was: nobody need be told. */
+static void callback_heartbeat(struct dd_execution *execution, struct dd_node *node,
+                               const struct dd_fact *fact)
+{
+    dd_timer_disarm(execution, node);
+    arm(execution, node, fact->due_ms);
+}
+
+/* The outside, or time in its stead, has answered. */
+static void answered(struct dd_execution *execution, struct dd_node *node,
+                     enum dd_operation_status status, const struct dd_fact *fact)
+{
+    dd_timer_disarm(execution, node);
+    node->operation.due_ms = 0;
+    ended(execution, node, status, fact);
+    dd_node_set_text(execution, &node->operation.result, fact->payload);
+    dd_node_set_error(execution, node, fact->error);
+    wake(execution, fact->time_ms);
+}
+
+static void answered_well(struct dd_execution *execution, struct dd_node *node,
+                          const struct dd_fact *fact)
+{
+    answered(execution, node, DD_STATUS_SUCCEEDED, fact);
+}
+
+static void answered_badly(struct dd_execution *execution, struct dd_node *node,
+                           const struct dd_fact *fact)
+{
+    answered(execution, node, DD_STATUS_FAILED, fact);
+}
+
+static void answered_late(struct dd_execution *execution, struct dd_node *node,
+                          const struct dd_fact *fact)
+{
+    answered(execution, node, DD_STATUS_TIMED_OUT, fact);
+}
+
+static void answered_stopped(struct dd_execution *execution, struct dd_node *node,
+                             const struct dd_fact *fact)
+{
+    answered(execution, node, DD_STATUS_STOPPED, fact);
+}
+
 /* Facts about operations: the type, the statuses that they can follow (NONE: the
  * operation does not exist yet), and what they change. */
 static const struct operation_fold {
@@ -160,6 +215,16 @@ static const struct operation_fold {
     {DD_FACT_WAIT_STARTED, DD_TYPE_WAIT, FROM(NONE), wait_started},
     {DD_FACT_WAIT_SUCCEEDED, DD_TYPE_WAIT, FROM(STARTED), wait_succeeded},
     {DD_FACT_WAIT_CANCELLED, DD_TYPE_WAIT, FROM(STARTED), wait_cancelled},
+    {DD_FACT_CALLBACK_STARTED, DD_TYPE_CALLBACK, FROM(NONE), callback_started},
+    {DD_FACT_CALLBACK_SUCCEEDED, DD_TYPE_CALLBACK, FROM(STARTED), answered_well},
+    {DD_FACT_CALLBACK_FAILED, DD_TYPE_CALLBACK, FROM(STARTED), answered_badly},
+    {DD_FACT_CALLBACK_TIMED_OUT, DD_TYPE_CALLBACK, FROM(STARTED), answered_late},
+    {DD_FACT_CALLBACK_HEARTBEAT, DD_TYPE_CALLBACK, FROM(STARTED), callback_heartbeat},
+    {DD_FACT_CHAINED_INVOKE_STARTED, DD_TYPE_CHAINED_INVOKE, FROM(NONE), started},
+    {DD_FACT_CHAINED_INVOKE_SUCCEEDED, DD_TYPE_CHAINED_INVOKE, FROM(STARTED), answered_well},
+    {DD_FACT_CHAINED_INVOKE_FAILED, DD_TYPE_CHAINED_INVOKE, FROM(STARTED), answered_badly},
+    {DD_FACT_CHAINED_INVOKE_TIMED_OUT, DD_TYPE_CHAINED_INVOKE, FROM(STARTED), answered_late},
+    {DD_FACT_CHAINED_INVOKE_STOPPED, DD_TYPE_CHAINED_INVOKE, FROM(STARTED), answered_stopped},
 };
 
 static const struct operation_fold *operation_fold_find(enum dd_fact_kind kind)
@@ -183,9 +248,12 @@ static int fold_operation(struct dd_execution *execution, const struct operation
         return corrupt(error, fact, "names no operation of its type");
     if (!(row->from & (1u << (node ? node->operation.status : DD_STATUS_NONE))))
         return corrupt(error, fact, "cannot follow the operation's status");
-    if (row->fold == wait_started && fact->due_ms <= 0)
+    if ((row->fold == wait_started || row->fold == callback_heartbeat) && fact->due_ms <= 0)
         return corrupt(error, fact, "has no due time");
-    if ((row->fold == wait_succeeded || row->fold == step_ready) &&
+    if (row->fold == callback_started && !fact->callback_id)
+        return corrupt(error, fact, "has no callback id");
+    if ((row->fold == wait_succeeded || row->fold == step_ready ||
+         fact->kind == DD_FACT_CALLBACK_TIMED_OUT) &&
         fact->time_ms < node->operation.due_ms)
         return corrupt(error, fact, "fires a timer early");
     if (!node) {
@@ -196,7 +264,8 @@ static int fold_operation(struct dd_execution *execution, const struct operation
         }
         node = dd_node_add(execution, fact, parent);
     }
-    dd_node_changed(execution, node);
+    if (row->fold != callback_heartbeat)
+        dd_node_changed(execution, node);
     row->fold(execution, node, fact);
     return 0;
 }
@@ -225,14 +294,19 @@ static int fold_started(struct dd_execution *execution, const struct dd_fact *fa
         return corrupt(error, fact, "starts the execution again");
     if (fact->type != DD_TYPE_EXECUTION || !fact->name || !fact->function ||
         fact->name->len > DD_EXECUTION_NAME_MAX || fact->function->len > DD_FUNCTION_NAME_MAX ||
-        fact->time_ms <= 0 || !dd_uuid_parse(dd_text_span(fact->id), &execution->id))
+        fact->time_ms <= 0 || !dd_uuid_parse(dd_text_span(fact->id), &execution->id) ||
+        (fact->parent_operation &&
+         !dd_uuid_parse(dd_text_span(fact->parent_execution), &execution->parent)))
         return corrupt(error, fact, "lacks what a start needs");
     execution->status = DD_EXECUTION_RUNNING;
     execution->execution_timeout_s = fact->execution_timeout_s;
     execution->retention_s = fact->retention_s;
     execution->queued_ms = fact->time_ms;
     execution->arn = format_arn(execution, fact);
+    execution->plain = fact->plain;
     dd_text_set(&execution->function, fact->function);
+    dd_text_set(&execution->tenant_id, fact->tenant_id);
+    dd_text_set(&execution->parent_operation, fact->parent_operation);
     node = dd_node_add(execution, fact, NULL);
     dd_node_set_text(execution, &node->operation.result, fact->payload);
     set_status(execution, node, DD_STATUS_STARTED);

@@ -75,6 +75,9 @@ void dd_execution_invoke(struct dd_execution *execution, int64_t now_ms,
     envelope.token =
         dd_token_make(execution, execution->invocation, execution->flight.token_seq);
     envelope.marker = dd_marker_make(execution, 0);
+    envelope.plain = execution->plain;
+    envelope.input = execution->operations[0]->result;
+    envelope.tenant_id = execution->tenant_id;
     *out_envelope = envelope;
 }
 
@@ -112,7 +115,7 @@ static void failed(struct dd_execution *execution, struct dd_error_object *failu
                    int64_t now_ms, struct dd_facts *out)
 {
     uint32_t failures = execution->failures + 1;
-    uint32_t budget = execution->config->invocation_retries;
+    uint32_t budget = execution->plain ? 1 : execution->config->invocation_retries;
 
     if (budget > 0 && failures >= budget) {
         emit_completed(execution, failure, 0, now_ms, out);
@@ -134,10 +137,11 @@ static const char *protocol_error(const struct dd_execution *execution,
     case DD_EXECUTION_SUCCEEDED:
         if (outcome->error)
             return "Cannot provide an Error for SUCCEEDED status.";
-        if (outcome->result && outcome->result->len > DD_RESULT_MAX) {
+        if (outcome->result && outcome->result->len > dd_execution_result_max(execution)) {
             snprintf(buffer, size,
-                     "Execution output payload size must be less than or equal to %d bytes.",
-                     DD_RESULT_MAX);
+                     "%s output payload size must be less than or equal to %zu bytes.",
+                     execution->plain ? "CHAINED_INVOKE" : "Execution",
+                     dd_execution_result_max(execution));
             return buffer;
         }
         return NULL;
@@ -159,7 +163,8 @@ static void broke_protocol(struct dd_execution *execution, const char *message, 
                            struct dd_facts *out)
 {
     struct dd_error_object *failure = dd_error_object_new(
-        dd_span_cstr(dd_error_name(DD_INVALID_PARAMETER)), dd_span_cstr(message));
+        execution->plain ? DD_SPAN_NONE : dd_span_cstr(dd_error_name(DD_INVALID_PARAMETER)),
+        dd_span_cstr(message));
 
     emit_completed(execution, failure, 0, now_ms, out);
     dd_execution_close_failed(execution, failure, now_ms, out);

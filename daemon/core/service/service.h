@@ -90,6 +90,11 @@ struct dd_start {
     struct dd_span input;        /* absent: no InputPayload */
     int64_t execution_timeout_s; /* 0: none */
     int64_t retention_s;         /* 0: kept until somebody deletes it */
+    bool plain;                  /* the function is not durable: invoked once, with its input */
+    struct dd_span tenant_id;    /* absent: none */
+    /* The CHAINED_INVOKE that starts it, by ids; absent: none. */
+    struct dd_span parent_execution;
+    struct dd_span parent_operation;
 };
 
 /* Starts an execution that has no facts. Checks name and sizes
@@ -103,6 +108,17 @@ int dd_execution_start(struct dd_execution *execution, const struct dd_start *st
 int dd_execution_start_again(const struct dd_execution *execution, struct dd_span input,
                              struct dd_error *error) DD_MUST_CHECK;
 
+/* A function as a caller writes it: NAME, NAME:QUALIFIER, or either at the end of a
+ * partial or full ARN (service-api 1.4). Spans into the text. */
+struct dd_reference {
+    struct dd_span name;
+    struct dd_span qualifier; /* absent: unqualified */
+};
+
+/* DD_INVALID_PARAMETER when it is none, or names another account or region. */
+int dd_reference_parse(const struct dd_service_config *config, struct dd_span text,
+                       struct dd_reference *out, struct dd_error *error) DD_MUST_CHECK;
+
 /* What an invocation is given (service-api 2). The state itself is not in it:
  * the envelope carries no operations and a marker, so that the one path by
  * which a session learns the state is dd_execution_state(). */
@@ -113,6 +129,9 @@ struct dd_envelope {
     struct dd_text *request_id;   /* given */
     struct dd_text **updated_ids; /* given: UpdatedOperationIds */
     size_t updated_ids_len;
+    bool plain;                /* nothing of the above but request_id is for the function: */
+    struct dd_text *input;     /* it is given this; borrowed, NULL: none */
+    struct dd_text *tenant_id; /* borrowed, NULL: none */
 };
 void dd_envelope_deinit(struct dd_envelope *envelope);
 
@@ -131,7 +150,8 @@ enum dd_outcome_kind {
     DD_OUTCOME_RELEASED, /* handed back, or lost with the daemon: uncounted */
 };
 
-/* Handler output (service-api 2.1), parsed by the codec. */
+/* Handler output (service-api 2.1), parsed by the codec. Of a plain function the
+ * whole output is the result, and its status is SUCCEEDED. */
 struct dd_outcome {
     enum dd_outcome_kind kind;
     bool malformed;                  /* not an object, or no known Status */
@@ -147,12 +167,20 @@ int dd_execution_invoked(struct dd_execution *execution, struct dd_span request_
                          const struct dd_outcome *outcome, double unit, int64_t now_ms,
                          struct dd_facts *out, struct dd_error *error) DD_MUST_CHECK;
 
+/* What the function of a CHAINED_INVOKE START turned out to be. */
+struct dd_target {
+    struct dd_error_object *error; /* no such function: the operation fails with this */
+    struct dd_uuid child;          /* else the execution that the caller starts for it, */
+    struct dd_text *child_arn;     /* and its ARN when the function is durable */
+};
+
 struct dd_checkpoint {
     struct dd_span arn; /* as the caller named the execution */
     struct dd_span token;
     struct dd_span client_token; /* absent: no replay */
     const struct dd_update *updates;
     size_t updates_len;
+    const struct dd_target *targets; /* one for each CHAINED_INVOKE START, in their order */
 };
 
 /* NewExecutionState and the next token (service-api 4.4, 4.5). */
@@ -166,7 +194,8 @@ void dd_checkpointed_deinit(struct dd_checkpointed *checkpointed);
 /* CheckpointDurableExecution: validates all, applies all, fires due timers of
  * operations, hands out the next token (service-api 3.4 to 3.6, 4). A replay of the
  * last checkpoint (same token, same client token) answers the same again. A batch
- * that breaks a quota closes the execution FAILED and is itself not applied. */
+ * that breaks a quota closes the execution FAILED and is itself not applied. Each
+ * CHAINED_INVOKE_STARTED among the facts that names a child is for the caller to start. */
 int dd_execution_checkpoint(struct dd_execution *execution,
                             const struct dd_checkpoint *checkpoint, int64_t now_ms,
                             struct dd_facts *out, struct dd_checkpointed *out_checkpointed,
@@ -185,15 +214,44 @@ int dd_execution_state(struct dd_execution *execution, struct dd_span arn, struc
                        struct dd_span marker, size_t items_max, struct dd_page *out_page,
                        struct dd_error *error) DD_MUST_CHECK;
 
+/* The execution and operation that a callback id names. Anything that this service did
+ * not make is DD_INVALID_PARAMETER "Invalid callback id". */
+int dd_callback_open(const struct dd_service_config *config, struct dd_span callback_id,
+                     struct dd_uuid *out_execution, uint32_t *out_operation,
+                     struct dd_error *error) DD_MUST_CHECK;
+
+enum dd_callback_action { DD_CALLBACK_SUCCEED, DD_CALLBACK_FAIL, DD_CALLBACK_HEARTBEAT };
+
+/* What comes from outside for callback `operation` (service-api 6). `result` (SUCCEED)
+ * and `failure` (FAIL) may be absent. DD_CALLBACK_TIMEOUT when it is not open any more;
+ * DD_VALIDATION, DD_INVALID_PARAMETER when they are too large. */
+int dd_execution_callback(struct dd_execution *execution, uint32_t operation,
+                          enum dd_callback_action action, struct dd_span result,
+                          struct dd_error_object *failure, int64_t now_ms, struct dd_facts *out,
+                          struct dd_error *error) DD_MUST_CHECK;
+
+/* `child`, which a CHAINED_INVOKE of `execution` started, has closed: its outcome is the
+ * operation's (service-api 5.4). Nothing happens when the operation is not open. */
+void dd_execution_chained(struct dd_execution *execution, const struct dd_execution *child,
+                          int64_t now_ms, struct dd_facts *out);
+
+/* The execution and operation id of the CHAINED_INVOKE that started this one; false when
+ * none did. The id is borrowed. */
+bool dd_execution_parent(const struct dd_execution *execution, struct dd_uuid *out_id,
+                         struct dd_text **out_operation);
+
+/* Whether its function is not durable. */
+bool dd_execution_plain(const struct dd_execution *execution);
+
 /* StopDurableExecution; `failure` may be NULL. Closed already: 0, nothing happens.
  * The time it stopped at is end_ms of the head. */
 int dd_execution_stop(struct dd_execution *execution, struct dd_error_object *failure,
                       int64_t now_ms, struct dd_facts *out,
                       struct dd_error *error) DD_MUST_CHECK;
 
-/* Fires every timer that is due at `now_ms`: waits, step retries, the retry of
- * a failed invocation, the ExecutionTimeout. Retention is the caller's: a
- * closed execution whose next_due_ms has come is to be deleted. */
+/* Fires every timer that is due at `now_ms`: waits, step retries, timeouts of
+ * callbacks, the retry of a failed invocation, the ExecutionTimeout. Retention is the caller's:
+ * a closed execution whose next_due_ms has come is to be deleted. */
 void dd_execution_due(struct dd_execution *execution, int64_t now_ms, struct dd_facts *out);
 
 /* Whether the whole state obeys its invariants: DD_SYSTEM with what is wrong. For
@@ -217,6 +275,7 @@ struct dd_standing {
     struct dd_error_object *last_failure; /* of the invocation; borrowed */
     struct dd_text *request_id;           /* of the invocation in flight; borrowed */
     struct dd_text *worker;               /* of the invocation in flight; borrowed */
-    const struct dd_operation *awaited;   /* the pending operation due first; borrowed */
+    const struct dd_operation *awaited;   /* the pending operation due first, or one that
+                                             only the outside completes; borrowed */
 };
 void dd_execution_standing(const struct dd_execution *execution, struct dd_standing *out);

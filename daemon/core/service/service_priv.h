@@ -17,6 +17,8 @@ struct dd_node {
     uint32_t change;        /* number of its last change */
     uint32_t unseen_at;     /* place in `unseen`, counted from 1; 0: not there */
     uint32_t timer_at;      /* place in `timers`, counted from 1; 0: not there */
+    uint32_t heartbeat_s;   /* CALLBACK: HeartbeatTimeoutSeconds; 0: none */
+    int64_t timeout_ms;     /* CALLBACK: when it times out; 0: never */
 };
 
 /* What the last checkpoint answered, for a repeated request (service-api 4.3).
@@ -42,6 +44,10 @@ struct dd_execution {
     struct dd_uuid id;
     struct dd_text *arn;
     struct dd_text *function;
+    struct dd_text *tenant_id;
+    struct dd_uuid parent;            /* the execution that invoked it, */
+    struct dd_text *parent_operation; /* and the operation; NULL: none */
+    bool plain;                       /* its function is not durable */
     struct dd_text *result;
     struct dd_error_object *error;
     enum dd_execution_status status; /* NONE before its first fact */
@@ -102,6 +108,9 @@ struct dd_node *dd_execution_find(const struct dd_execution *execution, struct d
 /* Numbers `fact`, which was added last, and applies it. What the engine decided
  * always can be applied (asserted). */
 void dd_execution_emit(struct dd_execution *execution, struct dd_fact *fact);
+
+/* Bytes that the result of the execution may have (service-api 3.6). */
+size_t dd_execution_result_max(const struct dd_execution *execution);
 
 /* Emits the end FAILED; borrows `failure`, which may be NULL. */
 void dd_execution_close_failed(struct dd_execution *execution, struct dd_error_object *failure,
@@ -169,6 +178,17 @@ struct dd_text *dd_marker_make(const struct dd_execution *execution, uint32_t in
 int dd_marker_open(const struct dd_execution *execution, struct dd_span text,
                    uint32_t *out_index, struct dd_error *error) DD_MUST_CHECK;
 
+/* Gives the callback id of the operation at `index`. */
+struct dd_text *dd_callback_id_make(const struct dd_execution *execution, uint32_t index);
+
+/* --- callback.c --------------------------------------------------------------------------- */
+
+/* When a callback times out that was started, or heard of, at `now_ms`; 0: never. */
+int64_t dd_callback_due_ms(int64_t timeout_ms, int64_t heartbeat_s, int64_t now_ms);
+
+/* Fills in the fact that `node`, whose due_ms has come, timed out. */
+void dd_callback_timed_out(const struct dd_node *node, struct dd_fact *fact);
+
 /* --- constraint.c: what the service model demands of members (service-api 3.2) -- */
 
 int dd_constraint_start(const struct dd_start *start, struct dd_error *error) DD_MUST_CHECK;
@@ -183,9 +203,9 @@ int dd_transition_check(const struct dd_update *update, enum dd_operation_status
                         enum dd_operation_status *out_status,
                         struct dd_error *error) DD_MUST_CHECK;
 
-/* Emits the fact of an update that was checked. */
+/* Emits the fact of an update that was checked; `target` of a CHAINED_INVOKE START. */
 void dd_transition_emit(struct dd_execution *execution, const struct dd_update *update,
-                        int64_t now_ms, struct dd_facts *out);
+                        const struct dd_target *target, int64_t now_ms, struct dd_facts *out);
 
 /* --- batch.c: the updates of one checkpoint (service-api 3.5, 3.6) ----------------------- */
 

@@ -87,14 +87,17 @@ static void fire(struct dd_execution *execution, struct dd_node *node, int64_t n
                  struct dd_facts *out)
 {
     const struct dd_operation *operation = &node->operation;
-    bool wait = operation->type == DD_TYPE_WAIT;
-    struct dd_fact *fact = dd_facts_add(out, wait ? DD_FACT_WAIT_SUCCEEDED : DD_FACT_STEP_READY,
-                                        dd_execution_time(execution, now_ms));
+    struct dd_fact *fact =
+        dd_facts_add(out, DD_FACT_STEP_READY, dd_execution_time(execution, now_ms));
 
     fact->type = operation->type;
     fact->id = dd_text_ref(operation->id);
-    if (wait)
+    if (operation->type == DD_TYPE_WAIT) {
+        fact->kind = DD_FACT_WAIT_SUCCEEDED;
         fact->delay_s = (operation->due_ms - operation->start_ms) / 1000;
+    } else if (operation->type == DD_TYPE_CALLBACK) {
+        dd_callback_timed_out(node, fact);
+    }
     dd_execution_emit(execution, fact);
 }
 

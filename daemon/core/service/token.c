@@ -1,10 +1,11 @@
-/* Checkpoint tokens and page markers. Both are base64 of
+/* Checkpoint tokens, page markers and callback ids. All are base64 of
  *
  *     execution id 16 bytes | u32 | u32 | first 16 bytes of an HMAC-SHA-256
  *
- * with big-endian numbers: invocation and sequence for a token, 0 and the index of
- * the next operation for a marker. The MAC covers a word that tells the two apart,
- * and is keyed by the store's secret: neither can be made up. */
+ * with big-endian numbers: invocation and sequence for a token, 0 and the index of an
+ * operation for the others (the next one of a marker, the callback itself). The MAC
+ * covers a word that tells them apart, and is keyed by the store's secret: none can be
+ * made up. */
 #include "base/base64.h"
 #include "base/digest.h"
 #include "core/service/service_priv.h"
@@ -33,14 +34,14 @@ static uint32_t get_u32(const uint8_t *at)
 }
 
 /* MAC over the word `use` and the first CLAIM_LEN bytes of `seal`. */
-static void seal_mac(const struct dd_execution *execution, char use, const uint8_t *seal,
+static void seal_mac(const struct dd_service_config *config, char use, const uint8_t *seal,
                      uint8_t out_mac[32])
 {
     uint8_t data[1 + CLAIM_LEN];
 
     data[0] = (uint8_t)use;
     memcpy(data + 1, seal, CLAIM_LEN);
-    dd_hmac_sha256(execution->config->secret, dd_span_make(data, sizeof(data)), out_mac);
+    dd_hmac_sha256(config->secret, dd_span_make(data, sizeof(data)), out_mac);
 }
 
 static struct dd_text *seal(const struct dd_execution *execution, char use,
@@ -54,7 +55,7 @@ static struct dd_text *seal(const struct dd_execution *execution, char use,
     memcpy(bytes, claim->id.bytes, sizeof(claim->id.bytes));
     put_u32(bytes + 16, claim->a);
     put_u32(bytes + 20, claim->b);
-    seal_mac(execution, use, bytes, mac);
+    seal_mac(execution->config, use, bytes, mac);
     memcpy(bytes + CLAIM_LEN, mac, MAC_LEN);
     dd_buf_init(&buf, TEXT_MAX);
     dd_base64_encode(dd_span_make(bytes, sizeof(bytes)), &buf);
@@ -64,7 +65,7 @@ static struct dd_text *seal(const struct dd_execution *execution, char use,
     return text;
 }
 
-static bool unseal(const struct dd_execution *execution, char use, struct dd_span text,
+static bool unseal(const struct dd_service_config *config, char use, struct dd_span text,
                    struct claim *out_claim)
 {
     struct dd_buf buf;
@@ -77,7 +78,7 @@ static bool unseal(const struct dd_execution *execution, char use, struct dd_spa
         const uint8_t *bytes = (const uint8_t *)buf.data;
         uint8_t mac[32];
 
-        seal_mac(execution, use, bytes, mac);
+        seal_mac(config, use, bytes, mac);
         valid = dd_secret_compare(mac, bytes + CLAIM_LEN, MAC_LEN) == 0;
         memcpy(out_claim->id.bytes, bytes, sizeof(out_claim->id.bytes));
         out_claim->a = get_u32(bytes + 16);
@@ -103,7 +104,7 @@ int dd_token_open(const struct dd_execution *execution, struct dd_span arn, stru
 {
     struct claim claim;
 
-    if (!unseal(execution, 'T', text, &claim))
+    if (!unseal(execution->config, 'T', text, &claim))
         return invalid_token(error);
     if (dd_uuid_compare(claim.id, execution->id) != 0 ||
         !dd_span_equal(arn, dd_text_span(execution->arn)))
@@ -132,9 +133,27 @@ int dd_marker_open(const struct dd_execution *execution, struct dd_span text,
 {
     struct claim claim;
 
-    if (!unseal(execution, 'M', text, &claim) ||
+    if (!unseal(execution->config, 'M', text, &claim) ||
         dd_uuid_compare(claim.id, execution->id) != 0 || claim.b >= execution->len)
         return dd_fail(error, DD_INVALID_PARAMETER, "Invalid Marker");
     *out_index = claim.b;
+    return 0;
+}
+
+struct dd_text *dd_callback_id_make(const struct dd_execution *execution, uint32_t index)
+{
+    return seal(execution, 'C', &(struct claim){execution->id, 0, index});
+}
+
+int dd_callback_open(const struct dd_service_config *config, struct dd_span callback_id,
+                     struct dd_uuid *out_execution, uint32_t *out_operation,
+                     struct dd_error *error)
+{
+    struct claim claim;
+
+    if (!unseal(config, 'C', callback_id, &claim))
+        return dd_fail(error, DD_INVALID_PARAMETER, "Invalid callback id");
+    *out_execution = claim.id;
+    *out_operation = claim.b;
     return 0;
 }

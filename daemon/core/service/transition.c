@@ -69,6 +69,21 @@ static int wait_options(const struct dd_update *update, struct dd_error *error)
                : refuse(error, "Update for WAIT operation requires WaitOptions.");
 }
 
+static int callback_options(const struct dd_update *update, struct dd_error *error)
+{
+    return update->payload || update->error
+               ? refuse(error, "Cannot provide a Payload or an Error to START a CALLBACK.")
+               : 0;
+}
+
+static int invoke_options(const struct dd_update *update, struct dd_error *error)
+{
+    return update->has_invoke_options
+               ? 0
+               : refuse(error,
+                        "Update for CHAINED_INVOKE operation requires ChainedInvokeOptions.");
+}
+
 /* RETRY leaves StepFailed when it carries an error and StepSucceeded when not, as
  * the history of a polling step shows (service-api 7.2); its row names the latter. */
 static const struct transition transitions[] = {
@@ -98,6 +113,13 @@ static const struct transition transitions[] = {
      "Cannot start a WAIT that already exist.", wait_options},
     {DD_TYPE_WAIT, DD_ACTION_CANCEL, FROM(STARTED), DD_STATUS_CANCELLED, DD_FACT_WAIT_CANCELLED,
      "Cannot cancel a WAIT that does not exist or has already completed.", NULL},
+
+    {DD_TYPE_CALLBACK, DD_ACTION_START, FROM(NONE), DD_STATUS_STARTED, DD_FACT_CALLBACK_STARTED,
+     "Cannot start a CALLBACK that already exist.", callback_options},
+
+    {DD_TYPE_CHAINED_INVOKE, DD_ACTION_START, FROM(NONE), DD_STATUS_STARTED,
+     DD_FACT_CHAINED_INVOKE_STARTED, "Cannot start a CHAINED_INVOKE that already exist.",
+     invoke_options},
 };
 
 static const struct transition *transition_find(const struct dd_update *update)
@@ -114,14 +136,11 @@ static int refuse_action(enum dd_operation_type type, struct dd_error *error)
     switch (type) {
     case DD_TYPE_EXECUTION:
         return refuse(error, "Invalid EXECUTION action.");
-    case DD_TYPE_CALLBACK:
-    case DD_TYPE_CHAINED_INVOKE:
-        return dd_fail(error, DD_INVALID_PARAMETER,
-                       "Operations of type %s are not served by this service.",
-                       dd_operation_type_name(type));
     case DD_TYPE_CONTEXT:
     case DD_TYPE_STEP:
     case DD_TYPE_WAIT:
+    case DD_TYPE_CALLBACK:
+    case DD_TYPE_CHAINED_INVOKE:
         return refuse(error, "Invalid action for the given operation type.");
     case DD_TYPE_NONE:
     default:
@@ -150,7 +169,8 @@ int dd_transition_check(const struct dd_update *update, enum dd_operation_status
 /* Payload and Error go where the action has a use for them. */
 static void fill_outcome(struct dd_fact *fact, const struct dd_update *update)
 {
-    if (update->action == DD_ACTION_SUCCEED || update->action == DD_ACTION_RETRY)
+    if (update->action == DD_ACTION_SUCCEED || update->action == DD_ACTION_RETRY ||
+        update->type == DD_TYPE_CHAINED_INVOKE)
         fact->payload = dd_text_ref(update->payload);
     if (update->action == DD_ACTION_FAIL || update->action == DD_ACTION_RETRY ||
         update->action == DD_ACTION_CANCEL)
@@ -178,8 +198,46 @@ static void fill_operation(struct dd_fact *fact, const struct dd_update *update,
         fact->replay_children = update->has_context_options && update->replay_children;
 }
 
+static void fill_callback(const struct dd_execution *execution, struct dd_fact *fact,
+                          const struct dd_update *update)
+{
+    fact->callback_id = dd_callback_id_make(execution, execution->len);
+    fact->delay_s = update->timeout_s;
+    fact->heartbeat_s = update->heartbeat_timeout_s;
+    fact->due_ms =
+        dd_callback_due_ms(update->timeout_s ? fact->time_ms + update->timeout_s * 1000 : 0,
+                           update->heartbeat_timeout_s, fact->time_ms);
+}
+
+static void fill_invoke(struct dd_fact *fact, const struct dd_update *update,
+                        const struct dd_target *target)
+{
+    char child[DD_UUID_TEXT_LEN + 1];
+
+    fact->function = dd_text_ref(update->function_name);
+    fact->tenant_id = dd_text_ref(update->tenant_id);
+    if (target->error)
+        return;
+    dd_uuid_format(target->child, child);
+    fact->child = dd_text_cstr(child);
+    fact->child_arn = dd_text_ref(target->child_arn);
+}
+
+/* There is nothing to invoke (service-api 5.4, rule 2). */
+static void emit_unresolved(struct dd_execution *execution, const struct dd_update *update,
+                            const struct dd_target *target, int64_t now_ms,
+                            struct dd_facts *out)
+{
+    struct dd_fact *fact = dd_facts_add(out, DD_FACT_CHAINED_INVOKE_FAILED, now_ms);
+
+    fact->type = DD_TYPE_CHAINED_INVOKE;
+    fact->id = dd_text_ref(update->id);
+    fact->error = dd_error_object_ref(target->error);
+    dd_execution_emit(execution, fact);
+}
+
 void dd_transition_emit(struct dd_execution *execution, const struct dd_update *update,
-                        int64_t now_ms, struct dd_facts *out)
+                        const struct dd_target *target, int64_t now_ms, struct dd_facts *out)
 {
     const struct transition *transition = transition_find(update);
     struct dd_fact *fact;
@@ -192,5 +250,11 @@ void dd_transition_emit(struct dd_execution *execution, const struct dd_update *
     fill_outcome(fact, update);
     if (update->type != DD_TYPE_EXECUTION)
         fill_operation(fact, update, dd_execution_find(execution, dd_text_span(update->id)));
+    if (update->type == DD_TYPE_CALLBACK)
+        fill_callback(execution, fact, update);
+    if (update->type == DD_TYPE_CHAINED_INVOKE)
+        fill_invoke(fact, update, target);
     dd_execution_emit(execution, fact);
+    if (update->type == DD_TYPE_CHAINED_INVOKE && target->error)
+        emit_unresolved(execution, update, target, now_ms, out);
 }

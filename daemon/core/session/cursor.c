@@ -61,6 +61,17 @@ static size_t visit(struct dd_session *session, struct dd_text *context_id,
     return found;
 }
 
+/* Branches count from the profile's first, all else from 1. */
+static uint32_t first_position(struct dd_session *session, const struct dd_text *context_id)
+{
+    const struct record *record = record_find(session, context_id);
+    struct dd_span sub_type = record ? dd_text_span(record->operation.sub_type) : DD_SPAN_NONE;
+
+    return dd_span_is(sub_type, "Map") || dd_span_is(sub_type, "Parallel")
+               ? (uint32_t)session->profile->first_branch
+               : 1;
+}
+
 static size_t walk(struct dd_session *session, struct dd_text *context_id,
                    struct dd_span prefix, int depth)
 {
@@ -70,7 +81,8 @@ static size_t walk(struct dd_session *session, struct dd_text *context_id,
     int gap_max = depth > 0 && !record_find(session, context_id) ? 1 : GAP_MAX;
     int gap = 0;
 
-    for (uint32_t n = 1; gap < gap_max && session->entries_len < session->order_len; n++) {
+    for (uint32_t n = first_position(session, context_id);
+         gap < gap_max && session->entries_len < session->loaded_len; n++) {
         size_t here = visit(session, context_id, prefix, n, depth);
 
         gap = here ? 0 : gap + 1;
@@ -106,7 +118,7 @@ void cursor_window(struct dd_session *session, struct dd_answer *window)
         size += next;
         session->entries_at++;
     }
-    window->entries = session->entries + begin;
+    window->entries = session->entries ? session->entries + begin : NULL;
     window->entries_len = session->entries_at - begin;
     window->more = session->entries_at < session->entries_len;
 }

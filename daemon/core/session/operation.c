@@ -7,118 +7,6 @@
 
 #include "base/alloc.h"
 
-/* --- units ------------------------------------------------------------------------------- */
-
-static struct unit *unit_new(struct dd_session *session, const struct dd_call *call,
-                             struct unit *context, struct dd_text *id, struct record *record)
-{
-    struct unit *unit = dd_alloc(sizeof *unit);
-
-    unit->handle = call->operation;
-    unit->type = call->type;
-    unit->client = call->client;
-    unit->parent = context;
-    unit->record = record;
-    unit->id = dd_text_ref(id);
-    unit->strand = context->strand;
-    unit->semantics = call->semantics;
-    unit->strategy = call->strategy;
-    unit->retry = call->retry;
-    dd_list_init(&unit->of_record);
-    if (record)
-        dd_list_push(&record->units, &unit->of_record);
-    if (call->type == DD_TYPE_CONTEXT) {
-        unit->prefix =
-            context_prefix(session->profile, id, dd_text_span(context->prefix), call->position);
-        unit->own_strand = call->strand;
-    }
-    dd_map_put(&session->units, dd_span_make(&unit->handle, sizeof unit->handle), unit);
-    return unit;
-}
-
-void unit_free(struct unit *unit)
-{
-    dd_list_remove(&unit->of_record);
-    dd_text_unref(unit->id);
-    dd_text_unref(unit->prefix);
-    dd_text_unref(unit->payload);
-    dd_error_object_unref(unit->failure);
-    dd_free(unit);
-}
-
-/* Its body begins to run. */
-static void unit_run(struct dd_session *session, struct unit *unit)
-{
-    unit->state = UNIT_RUNNING;
-    if (unit->own_strand)
-        unit->strand = strand_new(session);
-}
-
-/* Its body has ended: nothing of it, or below it, goes on. */
-static void unit_stop(struct dd_session *session, struct unit *unit, enum unit_state state);
-
-/* Calls of code below a context that has ended are answered UNWIND. */
-static void orphan_below(struct dd_session *session, const struct unit *context)
-{
-    struct unit *unit;
-    size_t at = 0;
-
-    while ((unit = dd_map_next(&session->units, &at)) != NULL) {
-        if (unit->parent == context && unit->state != UNIT_DONE && unit->state != UNIT_UNWOUND)
-            unit_stop(session, unit, UNIT_UNWOUND);
-    }
-}
-
-static void unwind_awaits_of(struct dd_session *session, const struct unit *context)
-{
-    dd_list_each(node, tmp, &session->awaits)
-    {
-        struct await *await = dd_container_of(node, struct await, node);
-
-        if (await->context != context)
-            continue;
-        answer_kind(session, await->call, DD_ANSWER_UNWIND);
-        context->strand->parked--;
-        dd_list_remove(&await->node);
-        dd_free(await->units);
-        dd_free(await);
-    }
-}
-
-static void unit_stop(struct dd_session *session, struct unit *unit, enum unit_state state)
-{
-    unit->state = state;
-    if (unit->type != DD_TYPE_CONTEXT)
-        return;
-    unwind_awaits_of(session, unit);
-    orphan_below(session, unit);
-    if (unit->own_strand && unit->strand) {
-        strand_free(unit->strand);
-        unit->strand = NULL;
-    }
-}
-
-static void unit_close(struct unit *unit, enum dd_operation_status status,
-                       struct dd_text *payload, struct dd_error_object *failure)
-{
-    unit->state = UNIT_DONE;
-    unit->status = status;
-    dd_text_set(&unit->payload, payload);
-    dd_error_object_set(&unit->failure, failure);
-}
-
-bool unit_done(struct unit *unit)
-{
-    const struct dd_operation *operation;
-
-    if (unit->state == UNIT_PENDING && unit->record) {
-        operation = &unit->record->operation;
-        if (dd_operation_status_terminal(operation->status))
-            unit_close(unit, operation->status, operation->result, operation->error);
-    }
-    return unit->state == UNIT_DONE;
-}
-
 /* --- answers ----------------------------------------------------------------------------- */
 
 static uint32_t next_attempt(const struct unit *unit)
@@ -136,6 +24,7 @@ static void answer_unit(struct dd_session *session, uint64_t call, const struct 
     case DD_ANSWER_RUN:
         reply.attempt = next_attempt(unit);
         reply.replay_children = unit->replay_children;
+        reply.payload = unit->record ? unit->record->operation.result : NULL;
         break;
     case DD_ANSWER_DECIDE:
         reply.attempt = next_attempt(unit);
@@ -144,11 +33,13 @@ static void answer_unit(struct dd_session *session, uint64_t call, const struct 
     case DD_ANSWER_PENDING:
         reply.due_ms = unit->record->operation.due_ms;
         reply.attempt = unit->record->operation.attempt;
+        reply.callback_id = unit->record->operation.callback_id;
         break;
     case DD_ANSWER_DONE:
         reply.status = unit->status;
         reply.payload = unit->payload;
         reply.failure = unit->failure;
+        reply.callback_id = unit->record ? unit->record->operation.callback_id : NULL;
         break;
     default:
         dd_unreachable();
@@ -211,6 +102,18 @@ static int check_identity(const struct dd_call *call, const struct unit *context
     return dd_fail(error, DD_NON_DETERMINISTIC,
                    "Non-deterministic operation identity at id='%s': %s", recorded->id->data,
                    mismatch.text);
+}
+
+/* Branches that were recorded can't be run as if they were not. */
+static int check_nesting(const struct dd_call *call, const struct dd_operation *recorded,
+                         struct dd_error *error)
+{
+    if (!call->is_virtual)
+        return 0;
+    return dd_fail(
+        error, DD_NON_DETERMINISTIC,
+        "Non-deterministic branch nesting at id='%s': checkpoint=NESTED current=FLAT",
+        recorded->id->data);
 }
 
 /* --- retries ----------------------------------------------------------------------------- */
@@ -327,11 +230,48 @@ static void start_wait(struct dd_session *session, struct unit *unit,
     answer_unit(session, call->id, unit, unit_done(unit) ? DD_ANSWER_DONE : DD_ANSWER_PENDING);
 }
 
+/* The id comes with the acknowledgement, so the answer does too. */
+static void start_callback(struct dd_session *session, struct unit *unit,
+                           const struct dd_call *call, bool fresh)
+{
+    struct dd_update *update;
+
+    if (!fresh) {
+        unit->state = UNIT_PENDING;
+        answer_unit(session, call->id, unit,
+                    unit_done(unit) ? DD_ANSWER_DONE : DD_ANSWER_PENDING);
+        return;
+    }
+    update = batch_add(session, unit, DD_ACTION_START, true);
+    update->has_callback_options = true;
+    update->timeout_s = call->timeout_s;
+    update->heartbeat_timeout_s = call->heartbeat_timeout_s;
+    unit->state = UNIT_CLOSING;
+    batch_wait(session, unit, call->id, call->client);
+}
+
+static void start_invoke(struct dd_session *session, struct unit *unit,
+                         const struct dd_call *call, bool fresh)
+{
+    unit->state = UNIT_PENDING;
+    if (fresh) {
+        struct dd_update *update = batch_add(session, unit, DD_ACTION_START, true);
+
+        update->has_invoke_options = true;
+        update->function_name = dd_text_new(call->function);
+        update->tenant_id = dd_text_new(call->tenant_id);
+        update->payload = dd_text_new(call->payload);
+    }
+    answer_unit(session, call->id, unit, unit_done(unit) ? DD_ANSWER_DONE : DD_ANSWER_PENDING);
+}
+
 static void start_context(struct dd_session *session, struct unit *unit,
                           const struct dd_call *call, bool fresh)
 {
     const struct dd_operation *operation = unit->record ? &unit->record->operation : NULL;
 
+    if (unit->parent->branches)
+        branch_started(unit->parent, unit->branch);
     if (fresh && operation)
         batch_add(session, unit, DD_ACTION_START, false);
     if (operation && dd_operation_status_terminal(operation->status) &&
@@ -339,6 +279,7 @@ static void start_context(struct dd_session *session, struct unit *unit,
         unit->state = UNIT_PENDING;
         (void)unit_done(unit);
         answer_unit(session, call->id, unit, DD_ANSWER_DONE);
+        unit_retire(session, unit);
         return;
     }
     unit->replay_children = operation && operation->replay_children;
@@ -353,7 +294,8 @@ static const start_function starts[] = {
     [DD_TYPE_CONTEXT] = start_context,
     [DD_TYPE_STEP] = start_step,
     [DD_TYPE_WAIT] = start_wait,
-    [DD_TYPE_CHAINED_INVOKE] = NULL,
+    [DD_TYPE_CALLBACK] = start_callback,
+    [DD_TYPE_CHAINED_INVOKE] = start_invoke,
 };
 
 /* An operation that this session is the first to see: as it will be once started. */
@@ -373,47 +315,70 @@ static struct record *record_fresh(struct dd_session *session, const struct dd_c
     return record;
 }
 
-/* What is wrong with a start before its operation is looked at; NULL: nothing. */
-static const char *bad_start(struct dd_session *session, const struct dd_call *call)
+/* What is wrong with the place of a branch; NULL: nothing. */
+static const char *bad_branch(const struct dd_session *session, const struct unit *batch,
+                              const struct dd_call *call)
 {
-    const struct unit *context = unit_find(session, call->context);
+    uint32_t first = (uint32_t)session->profile->first_branch;
 
-    if (!context || context->type != DD_TYPE_CONTEXT)
+    if (call->position < first)
+        return "position: counts from the first branch's";
+    return branch_may_start(batch, call->position - first, call);
+}
+
+/* What is wrong with a start before its operation is looked at; NULL: nothing. */
+static const char *bad_start(struct dd_session *session, const struct unit *context,
+                             const struct dd_call *call)
+{
+    if (context->type != DD_TYPE_CONTEXT)
         return "context: no context has this handle";
     if (call->operation == 0 || unit_find(session, call->operation))
         return "operation: the handle is 0 or in use";
-    if (call->position == 0)
+    if (call->position == 0 && !context->branches)
         return "position: counts from 1";
     if (call->type >= DD_COUNT(starts) || !starts[call->type])
         return "type: this daemon does not start operations of this type";
-    if (call->type == DD_TYPE_WAIT && (call->seconds < 1 || call->seconds > DD_SECONDS_MAX))
-        return "seconds: must be from 1 to 31622400";
+    /* The service says what is too long. */
+    if (call->type == DD_TYPE_WAIT && call->seconds < 1)
+        return "seconds: must be at least 1";
+    if (call->type == DD_TYPE_CHAINED_INVOKE && !call->function.data)
+        return "function: is missing";
+    if (call->is_batch && call->is_virtual)
+        return "batch: a virtual context has none";
     if (session->units.len >= DD_SESSION_HANDLES_MAX)
         return "operation: too many handles in one session";
-    return NULL;
+    if (context->depth >= DD_SESSION_DEPTH_MAX)
+        return "context: too deep";
+    return context->branches ? bad_branch(session, context, call) : NULL;
 }
 
 void operation_start(struct dd_session *session, const struct dd_call *call)
 {
-    const char *bad = bad_start(session, call);
     struct unit *context = unit_find(session, call->context);
     struct record *record;
     struct dd_error error;
     struct dd_text *id;
+    const char *bad;
     bool fresh;
 
-    if (bad) {
-        refuse(session, call->id, DD_BAD_PARAMS, bad);
+    if (!context) {
+        unit_unknown(session, call->id, call->context, "context: no context has this handle");
         return;
     }
-    if (context->state != UNIT_RUNNING) {
+    if (context->state != UNIT_RUNNING && context->type == DD_TYPE_CONTEXT) {
         answer_kind(session, call->id, DD_ANSWER_UNWIND);
+        return;
+    }
+    bad = bad_start(session, context, call);
+    if (bad) {
+        refuse(session, call->id, DD_BAD_PARAMS, bad);
         return;
     }
     id = dd_operation_id(session->profile, dd_text_span(context->prefix), call->position);
     record = record_find(session, id);
     fresh = !record;
-    if (record && check_identity(call, context, &record->operation, &error) != 0) {
+    if (record && (check_identity(call, context, &record->operation, &error) != 0 ||
+                   check_nesting(call, &record->operation, &error) != 0)) {
         answer_error(session, call->id, &error);
     } else {
         if (!record && !call->is_virtual)
@@ -439,7 +404,8 @@ static struct unit *running_unit(struct dd_session *session, const struct dd_cal
     struct unit *unit = unit_find(session, call->operation);
 
     if (!unit || unit == session->root)
-        refuse(session, call->id, DD_BAD_PARAMS, "operation: no operation has this handle");
+        unit_unknown(session, call->id, call->operation,
+                     "operation: no operation has this handle");
     else if (unit->state == wanted)
         return unit;
     else if (unit->state == UNIT_UNWOUND)
@@ -484,6 +450,7 @@ void operation_succeed(struct dd_session *session, const struct dd_call *call)
         unit_close(unit, DD_STATUS_SUCCEEDED, payload, NULL);
         answer_unit(session, call->id, unit, DD_ANSWER_DONE);
         dd_text_unref(payload);
+        unit_retire(session, unit);
         return;
     }
     update = batch_add(session, unit, DD_ACTION_SUCCEED, true);
@@ -508,6 +475,7 @@ void operation_fail(struct dd_session *session, const struct dd_call *call)
     if (unrecorded(unit)) {
         unit_close(unit, DD_STATUS_FAILED, NULL, call->error);
         answer_unit(session, call->id, unit, DD_ANSWER_DONE);
+        unit_retire(session, unit);
         return;
     }
     batch_add(session, unit, DD_ACTION_FAIL, true)->error = dd_error_object_ref(call->error);
@@ -522,13 +490,36 @@ void operation_decide(struct dd_session *session, const struct dd_call *call)
         step_outcome(session, unit, call, false);
 }
 
+/* The body of a polling step returned, and wants to run again (sdk-semantics 3.5). */
+void operation_retry(struct dd_session *session, const struct dd_call *call)
+{
+    struct unit *unit = running_unit(session, call, UNIT_RUNNING);
+    struct dd_update *update;
+
+    if (!unit)
+        return;
+    if (unit->type != DD_TYPE_STEP || call->delay_s < 1 || call->delay_s > DD_SECONDS_MAX) {
+        refuse(session, call->id, DD_BAD_PARAMS,
+               unit->type == DD_TYPE_STEP ? "delay_s: must be from 1 to 31622400"
+                                          : "operation: is no step");
+        return;
+    }
+    unit_stop(session, unit, UNIT_CLOSING);
+    update = batch_add(session, unit, DD_ACTION_RETRY, true);
+    update->payload = dd_text_new(call->payload);
+    update->has_step_options = true;
+    update->next_attempt_delay_s = call->delay_s;
+    batch_wait(session, unit, call->id, call->client);
+}
+
 void operation_unwound(struct dd_session *session, const struct dd_call *call)
 {
     struct unit *unit = unit_find(session, call->operation);
     struct dd_answer done = {.kind = DD_ANSWER_DONE, .call = call->id};
 
     if (!unit || unit == session->root) {
-        refuse(session, call->id, DD_BAD_PARAMS, "operation: no operation has this handle");
+        unit_unknown(session, call->id, call->operation,
+                     "operation: no operation has this handle");
         return;
     }
     done.operation = unit->handle;
@@ -548,11 +539,13 @@ void operation_acked(struct dd_session *session, const struct ack *ack)
         return;
     }
     dd_assert(unit->state == UNIT_CLOSING);
-    if (unit->record->operation.status == DD_STATUS_STARTED) { /* AT_MOST: START is out */
+    if (unit->type == DD_TYPE_STEP &&
+        unit->record->operation.status == DD_STATUS_STARTED) { /* AT_MOST: START is out */
         unit_run(session, unit);
         answer_unit(session, ack->call, unit, DD_ANSWER_RUN);
         return;
     }
     unit->state = UNIT_PENDING;
     answer_unit(session, ack->call, unit, unit_done(unit) ? DD_ANSWER_DONE : DD_ANSWER_PENDING);
+    unit_retire(session, unit);
 }

@@ -12,10 +12,18 @@ static struct dd_span handle_key(const uint32_t *handle)
 
 /* --- answers ----------------------------------------------------------------------------- */
 
+static void forget_changed(struct dd_session *session);
+
 void answer(struct dd_session *session, const struct dd_answer *reply)
 {
-    if (reply->call)
-        session->effects.answer(session->effects.user, reply);
+    struct dd_answer told = *reply;
+
+    if (!reply->call)
+        return;
+    told.changed = session->changed;
+    told.changed_len = session->changed_len;
+    session->effects.answer(session->effects.user, &told);
+    forget_changed(session);
 }
 
 void answer_kind(struct dd_session *session, uint64_t call, enum dd_answer_kind kind)
@@ -33,11 +41,6 @@ void answer_error(struct dd_session *session, uint64_t call, const struct dd_err
 struct record *record_find(struct dd_session *session, const struct dd_text *id)
 {
     return id ? dd_map_get(&session->records, dd_text_span(id)) : NULL;
-}
-
-struct unit *unit_find(struct dd_session *session, uint32_t handle)
-{
-    return dd_map_get(&session->units, handle_key(&handle));
 }
 
 void record_merge(struct dd_session *session, const struct dd_operation *operation)
@@ -61,19 +64,42 @@ void record_merge(struct dd_session *session, const struct dd_operation *operati
         session->execution = record;
         return;
     }
-    if (session->order_len == session->order_cap) {
-        session->order_cap = session->order_cap ? 2 * session->order_cap : 16;
-        session->order =
-            dd_realloc_array(session->order, session->order_cap, sizeof(struct record *));
+    record->loaded = session->state == SESSION_LOADING;
+    session->loaded_len += record->loaded;
+}
+
+void record_free(struct dd_session *session, struct record *record)
+{
+    dd_map_remove(&session->records, dd_text_span(record->operation.id));
+    dd_operation_deinit(&record->operation);
+    dd_free(record);
+}
+
+static void observe(struct dd_session *session, const struct dd_operation *operation)
+{
+    if (session->changed_len == session->changed_cap) {
+        session->changed_cap = session->changed_cap ? 2 * session->changed_cap : 16;
+        session->changed =
+            dd_realloc_array(session->changed, session->changed_cap, sizeof *session->changed);
     }
-    session->order[session->order_len++] = record;
+    dd_operation_copy(&session->changed[session->changed_len++], operation);
+}
+
+static void forget_changed(struct dd_session *session)
+{
+    for (size_t i = 0; i < session->changed_len; i++)
+        dd_operation_deinit(&session->changed[i]);
+    session->changed_len = 0;
 }
 
 static void merge_all(struct dd_session *session, const struct dd_operation *operations,
                       size_t len)
 {
-    for (size_t i = 0; i < len; i++)
+    for (size_t i = 0; i < len; i++) {
         record_merge(session, &operations[i]);
+        if (session->observe && session->state != SESSION_LOADING)
+            observe(session, &operations[i]);
+    }
 }
 
 /* --- end --------------------------------------------------------------------------------- */
@@ -246,7 +272,8 @@ static void loaded(struct dd_session *session)
     session->state = SESSION_RUNNING;
     cursor_build(session);
     begun.payload = session->execution->operation.result;
-    begun.gaps = session->entries_len < session->order_len;
+    begun.start_ms = session->execution->operation.start_ms;
+    begun.gaps = session->entries_len < session->loaded_len;
     cursor_window(session, &begun);
     answer(session, &begun);
 }
@@ -270,6 +297,9 @@ struct dd_session *dd_session_begin(const struct dd_session_begin *begin,
     root->type = DD_TYPE_CONTEXT;
     root->strand = strand_new(session);
     dd_list_init(&root->of_record);
+    dd_list_init(&root->of_parent);
+    dd_list_init(&root->children);
+    session->observe = begin->observe;
     session->root = root;
     dd_map_put(&session->units, handle_key(&root->handle), root);
     merge_all(session, begin->operations, begin->operations_len);
@@ -363,6 +393,12 @@ static void dispatch(struct dd_session *session, const struct dd_call *call)
     case DD_CALL_DECIDE:
         operation_decide(session, call);
         return;
+    case DD_CALL_RETRY:
+        operation_retry(session, call);
+        return;
+    case DD_CALL_BATCH:
+        await_batch(session, call);
+        return;
     case DD_CALL_UNWOUND:
         operation_unwound(session, call);
         return;
@@ -394,6 +430,15 @@ void dd_session_call(struct dd_session *session, const struct dd_call *call, int
     settle(session);
 }
 
+void dd_session_changed(struct dd_session *session, int64_t now_ms)
+{
+    session->now_ms = now_ms;
+    if (session->state != SESSION_RUNNING || dd_list_empty(&session->awaits))
+        return;
+    session->refresh = true;
+    settle(session);
+}
+
 void dd_session_forget(struct dd_session *session, uint64_t client, int64_t now_ms)
 {
     struct unit *unit;
@@ -406,6 +451,8 @@ void dd_session_forget(struct dd_session *session, uint64_t client, int64_t now_
             (unit->state != UNIT_RUNNING && unit->state != UNIT_DECIDING))
             continue;
         unit->state = UNIT_UNWOUND;
+        if (unit->branches)
+            branches_forget(unit->branches);
         session->lost_body = true;
     }
     settle(session);
@@ -449,7 +496,6 @@ static void free_records(struct dd_session *session)
         dd_free(record);
     }
     dd_map_deinit(&session->records);
-    dd_free(session->order);
     for (size_t i = 0; i < session->entries_len; i++)
         dd_text_unref(session->entries[i].context_id);
     dd_free(session->entries);
@@ -457,10 +503,9 @@ static void free_records(struct dd_session *session)
 
 void dd_session_free(struct dd_session *session)
 {
-    struct unit *unit;
-    size_t at = 0;
-
     batch_free(session);
+    forget_changed(session);
+    dd_free(session->changed);
     while (!dd_list_empty(&session->awaits)) {
         struct await *await =
             dd_container_of(dd_list_pop(&session->awaits), struct await, node);
@@ -468,8 +513,7 @@ void dd_session_free(struct dd_session *session)
         dd_free(await->units);
         dd_free(await);
     }
-    while ((unit = dd_map_next(&session->units, &at)) != NULL)
-        unit_free(unit);
+    unit_free(session->root);
     dd_map_deinit(&session->units);
     while (!dd_list_empty(&session->strands))
         strand_free(dd_container_of(session->strands.next, struct strand, node));
@@ -506,8 +550,8 @@ int dd_session_check(const struct dd_session *session, struct dd_error *error)
         return dd_fail(error, DD_SYSTEM, "an await is parked in a session that unwinds");
     if (session->state == SESSION_RUNNING && !dd_list_empty(&session->acks) && !session->flight)
         return dd_fail(error, DD_SYSTEM, "a call waits for a checkpoint that is not out");
-    if (session->order_len + (session->execution ? 1 : 0) != session->records.len)
-        return dd_fail(error, DD_SYSTEM, "the order of operations has gaps");
+    if (session->loaded_len + (session->execution ? 1 : 0) > session->records.len)
+        return dd_fail(error, DD_SYSTEM, "an operation of an earlier invocation is forgotten");
     if (!batch_open(session) && dd_session_next_due_ms(session))
         return dd_fail(error, DD_SYSTEM, "wants to be woken, and would do nothing then");
     if (session->acked_seq > session->queued_seq)

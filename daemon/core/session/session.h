@@ -1,11 +1,12 @@
 /* The session engine: what an SDK does, as a function of (session, event) to
  * effects. One session is one invocation of a handler as seen from the socket.
  *
- * Words. A *context* is what operations are started in: the root, or the body
- * of a CONTEXT operation. A *body* is user code that the client runs for an
- * operation. A *strand* is one line of control: the main body, or a context
- * body that the client runs beside its parent (`strand` in its start). A call is
- * *parked* while it has no answer yet.
+ * Words. A *batch* is the context of a map or of parallel branches; a *branch* is one of
+ * its items, a context on a strand of its own. A *context* is what operations are started in:
+ * the root, or the body of a CONTEXT operation. A *body* is user code that the client runs for
+ * an operation. A *strand* is one line of control: the main body, or a context body that the
+ * client runs beside its parent (`strand` in its start). A call is *parked* while it has no
+ * answer yet.
  *
  * The client names operations by handles of its own choice, unique in the
  * session, and contexts by the handle of their operation (0 is the root). Ids
@@ -76,6 +77,8 @@ enum dd_call_kind {
     DD_CALL_SUCCEED,
     DD_CALL_FAIL,
     DD_CALL_DECIDE,
+    DD_CALL_RETRY, /* the body of a polling step wants to run again */
+    DD_CALL_BATCH, /* the coordinator of a batch asks what is next */
     DD_CALL_UNWOUND,
     DD_CALL_END,
 };
@@ -87,6 +90,19 @@ enum dd_strategy {
     DD_STRATEGY_NONE, /* never retry */
     DD_STRATEGY_DATA, /* `retry` */
     DD_STRATEGY_ASK,  /* the client: answered DECIDE when it did not decide */
+};
+
+/* How the branches of a batch run, and when it is complete (sdk-semantics 5.1). */
+struct dd_batch_options {
+    uint32_t total;
+    uint32_t max_concurrency; /* 0: all */
+    bool has_min_successful, has_tolerated_count, has_tolerated_percentage;
+    uint32_t min_successful;
+    uint32_t tolerated_count;
+    double tolerated_percentage;
+    bool ask;                /* the client's predicate decides, instead of the three */
+    bool is_virtual;         /* branches are not recorded (FLAT) */
+    struct dd_span sub_type; /* of the branches; borrowed */
 };
 
 /* One call of the client. All members are borrowed for the duration of
@@ -109,14 +125,19 @@ struct dd_call {
     enum dd_semantics semantics;
     enum dd_strategy strategy;
     struct dd_retry retry;
-    int64_t seconds; /* WAIT */
+    int64_t seconds;                        /* WAIT */
+    int64_t timeout_s, heartbeat_timeout_s; /* CALLBACK; 0: none */
+    struct dd_span function;                /* CHAINED_INVOKE, as the next two */
+    struct dd_span tenant_id;               /* absent: none */
+    bool is_batch;                          /* CONTEXT: its operations are branches */
+    struct dd_batch_options batch;
 
     /* AWAIT: `context` is the one whose strand waits */
     const uint32_t *operations;
     size_t operations_len;
     bool any; /* else all */
 
-    /* SUCCEED, END */
+    /* START of a CHAINED_INVOKE, SUCCEED, RETRY, END */
     struct dd_span payload;
     struct dd_span summary; /* CONTEXT: stored instead of a payload that is too large */
     bool replay_children;   /* CONTEXT: it is too large, and was not sent */
@@ -126,7 +147,10 @@ struct dd_call {
     bool final;      /* FAIL: no strategy is consulted */
     bool retryable;  /* FAIL: the error passed the strategy's filters */
     bool decided;    /* FAIL, DECIDE: delay_s is the client's decision */
-    int64_t delay_s; /* 0: no retry */
+    int64_t delay_s; /* 0: no retry; RETRY: at least 1 */
+
+    /* BATCH: what the predicate said; NONE: go on */
+    enum dd_operation_status complete;
 
     /* END: neither payload nor error means the handler was unwound */
     bool unwound;
@@ -134,16 +158,19 @@ struct dd_call {
 };
 
 enum dd_answer_kind {
-    DD_ANSWER_ERROR,      /* the call is refused: `error` */
-    DD_ANSWER_BEGUN,      /* to dd_session_begin(): input and first window */
-    DD_ANSWER_OPERATIONS, /* a window */
-    DD_ANSWER_RUN,        /* run the body of `operation` */
-    DD_ANSWER_DONE,       /* it is terminal: status, payload or failure */
-    DD_ANSWER_PENDING,    /* await it */
-    DD_ANSWER_DECIDE,     /* decide about a retry after `failure`, `attempt` tries */
-    DD_ANSWER_READY,      /* an await: the terminal ones of `results` */
-    DD_ANSWER_UNWIND,     /* leave the body; nothing more is taken */
-    DD_ANSWER_ENDED,      /* to END: outcome of the handler, see below */
+    DD_ANSWER_ERROR,        /* the call is refused: `error` */
+    DD_ANSWER_BEGUN,        /* to dd_session_begin(): input and first window */
+    DD_ANSWER_OPERATIONS,   /* a window */
+    DD_ANSWER_RUN,          /* run the body of `operation` */
+    DD_ANSWER_DONE,         /* it is terminal: status, payload or failure */
+    DD_ANSWER_PENDING,      /* await it */
+    DD_ANSWER_DECIDE,       /* decide about a retry after `failure`, `attempt` tries */
+    DD_ANSWER_READY,        /* an await: the terminal ones of `results` */
+    DD_ANSWER_BATCH_RUN,    /* start `branches` */
+    DD_ANSWER_BATCH_DECIDE, /* is the batch complete after these `changes`? */
+    DD_ANSWER_BATCH_READY,  /* it is complete: `reason`, `items` */
+    DD_ANSWER_UNWIND,       /* leave the body; nothing more is taken */
+    DD_ANSWER_ENDED,        /* to END: outcome of the handler, see below */
 };
 
 /* One entry of the replay cursor: an operation and where it stands. */
@@ -151,6 +178,12 @@ struct dd_cursor_entry {
     struct dd_text *context_id; /* borrowed; NULL: the root */
     uint32_t position;
     const struct dd_operation *operation; /* borrowed */
+};
+
+/* A branch that ended, SUCCEEDED or FAILED. */
+struct dd_branch_change {
+    uint32_t index;
+    enum dd_operation_status status;
 };
 
 struct dd_result {
@@ -170,14 +203,27 @@ struct dd_answer {
     bool replay_children; /* RUN: the result is recorded, nothing is checkpointed */
     int64_t due_ms;       /* PENDING: when, 0 unknown */
     enum dd_operation_status status;
-    struct dd_text *payload; /* DONE; ENDED: the Result; BEGUN: the input */
+    struct dd_text *payload; /* DONE; ENDED: the Result; BEGUN: the input; RUN: the state of a
+                                polling step, or the summary recorded of a context */
     struct dd_error_object *failure;
+    int64_t start_ms;            /* BEGUN: of the execution */
+    struct dd_text *callback_id; /* PENDING, DONE: of a CALLBACK */
     const struct dd_result *results;
     size_t results_len;
+    const uint32_t *branches; /* by index */
+    size_t branches_len;
+    const struct dd_branch_change *changes;
+    size_t changes_len;
+    bool first;           /* BATCH_DECIDE: asked before any branch runs */
+    const char *reason;   /* CompletionReason */
+    struct dd_span items; /* a letter for each started branch: S, F, or T while it runs */
     const struct dd_cursor_entry *entries;
     size_t entries_len;
     bool more; /* BEGUN, OPERATIONS: ask for the next window */
     bool gaps; /* BEGUN: something recorded has no place in the cursor */
+    /* What checkpoints changed since the last answer, when the session is observed. */
+    const struct dd_operation *changed;
+    size_t changed_len;
     /* ENDED: SUCCEEDED, FAILED or RUNNING (PENDING) is to be returned, or, when
      * `raise`, the invocation is to fail with `failure`. */
     enum dd_execution_status outcome;
@@ -208,6 +254,7 @@ struct dd_session_begin {
     struct dd_span marker; /* empty or absent: complete */
     const struct dd_profile *profile;
     uint64_t seed; /* of the jitter */
+    bool observe;  /* answers tell what checkpoints changed */
     int64_t now_ms;
 };
 
@@ -233,6 +280,10 @@ void dd_session_refused(struct dd_session *session, struct dd_error_object *erro
 
 /* A call of the client. Always answered, now or later, exactly once. */
 void dd_session_call(struct dd_session *session, const struct dd_call *call, int64_t now_ms);
+
+/* Something from outside has completed an operation of the execution: worth a look, if
+ * anybody waits for one. */
+void dd_session_changed(struct dd_session *session, int64_t now_ms);
 
 /* A process that shared the session is gone: its parked calls are dropped without
  * an answer and its bodies count as unwound. */

@@ -2,6 +2,7 @@
  *
  *   session.c    begin, calls, end            batch.c    updates, checkpoints, acks
  *   operation.c  start, succeed, fail         strand.c   awaits and suspension
+ *   unit.c       handles and their life       branch.c   the branches of batches
  *   cursor.c     windows of the replay cursor profile.c, retry.c
  */
 #pragma once
@@ -16,6 +17,7 @@
 struct record {
     struct dd_operation operation;
     struct dd_list units; /* of struct unit that name it */
+    bool loaded;          /* of an earlier invocation: the cursor may show it */
 };
 
 /* One line of control; it is blocked while a call of it is parked in an await. */
@@ -38,8 +40,12 @@ struct unit {
     uint32_t handle;
     enum unit_state state;
     enum dd_operation_type type;
-    struct unit *parent;   /* the context it was started in; NULL for the root */
-    struct record *record; /* NULL: virtual, or the root */
+    struct unit *parent; /* the context it was started in; NULL for the root */
+    struct dd_list children, of_parent;
+    uint32_t depth;            /* of the root: 0 */
+    struct branches *branches; /* of a batch; NULL */
+    uint32_t branch;           /* its index, when the parent is a batch */
+    struct record *record;     /* NULL: virtual, or the root */
     struct dd_list of_record;
     struct dd_text *id;
     struct dd_text *prefix; /* CONTEXT: of the ids inside; NULL for the root */
@@ -65,7 +71,7 @@ struct ack {
     uint64_t seq; /* of the update it waits for */
 };
 
-/* A parked await. */
+/* A parked await, of `units` or of what is next in the batch `context`. */
 struct await {
     struct dd_list node;
     uint64_t call;
@@ -74,6 +80,7 @@ struct await {
     struct unit **units;
     size_t len;
     bool any;
+    bool batch;
 };
 
 enum session_state {
@@ -94,15 +101,18 @@ struct dd_session {
     uint64_t begin_call;
     struct dd_rng rng;
 
-    struct dd_map records; /* id -> record */
-    struct record **order; /* by start */
-    size_t order_len, order_cap;
+    struct dd_map records;    /* id -> record */
+    size_t loaded_len;        /* of them, operations of earlier invocations */
     struct record *execution; /* NULL until loaded */
+    bool observe;
+    struct dd_operation *changed; /* since the last answer, when observed */
+    size_t changed_len, changed_cap;
 
     struct dd_cursor_entry *entries; /* the replay cursor */
     size_t entries_len, entries_cap, entries_at;
 
     struct dd_map units; /* handle bytes -> unit */
+    uint32_t handle_max; /* the greatest that was ever used */
     struct unit *root;
     struct dd_list strands;
     struct dd_list awaits;
@@ -140,7 +150,59 @@ void answer_error(struct dd_session *session, uint64_t call, const struct dd_err
 /* Takes the operation over, new or changed, as the service has it. */
 void record_merge(struct dd_session *session, const struct dd_operation *operation);
 struct record *record_find(struct dd_session *session, const struct dd_text *id);
+void record_free(struct dd_session *session, struct record *record);
+
+/* --- unit.c ------------------------------------------------------------------------------ */
+
+struct unit *unit_new(struct dd_session *session, const struct dd_call *call,
+                      struct unit *context, struct dd_text *id, struct record *record);
 struct unit *unit_find(struct dd_session *session, uint32_t handle);
+
+/* A handle that no unit has: one that was in use, of a branch that has ended, is told to
+ * unwind; any other is refused. */
+void unit_unknown(struct dd_session *session, uint64_t call, uint32_t handle, const char *text);
+
+/* Its body begins to run. */
+void unit_run(struct dd_session *session, struct unit *unit);
+
+/* Its body has ended: nothing of it, or below it, goes on. */
+void unit_stop(struct dd_session *session, struct unit *unit, enum unit_state state);
+
+/* Its outcome is known. */
+void unit_close(struct unit *unit, enum dd_operation_status status, struct dd_text *payload,
+                struct dd_error_object *failure);
+
+/* A branch whose outcome was told to the client: counts it, and forgets it with all below. */
+void unit_retire(struct dd_session *session, struct unit *unit);
+
+/* Whether the outcome of `unit` is known. */
+bool unit_done(struct unit *unit);
+
+/* Frees it with all below; the map of units keeps pointing there. */
+void unit_free(struct unit *unit);
+
+/* --- branch.c ---------------------------------------------------------------------------- */
+
+struct branches *branches_new(const struct dd_batch_options *options);
+void branches_free(struct branches *branches);
+
+/* Answers the parked `call` of the coordinator if there is something to say. */
+bool branches_try(struct dd_session *session, struct unit *batch, uint64_t call);
+
+/* What the predicate said (NONE: go on); returns what is wrong with that, or NULL. */
+const char *branches_decide(struct branches *branches, enum dd_operation_status decision);
+
+/* Whether branches are about to be started: the client was told, and has not yet. */
+bool branches_starting(const struct branches *branches);
+
+/* Whoever was told to start branches is gone. */
+void branches_forget(struct branches *branches);
+
+/* What is wrong with the start of branch `index`; NULL: nothing. */
+const char *branch_may_start(const struct unit *batch, uint32_t index,
+                             const struct dd_call *call);
+void branch_started(const struct unit *batch, uint32_t index);
+void branch_ended(const struct unit *batch, uint32_t index, enum dd_operation_status status);
 
 /* --- operation.c ------------------------------------------------------------------------- */
 
@@ -148,6 +210,7 @@ void operation_start(struct dd_session *session, const struct dd_call *call);
 void operation_succeed(struct dd_session *session, const struct dd_call *call);
 void operation_fail(struct dd_session *session, const struct dd_call *call);
 void operation_decide(struct dd_session *session, const struct dd_call *call);
+void operation_retry(struct dd_session *session, const struct dd_call *call);
 void operation_unwound(struct dd_session *session, const struct dd_call *call);
 
 /* The update that `call` waited for is acknowledged: answers it. */
@@ -156,10 +219,6 @@ void operation_acked(struct dd_session *session, const struct ack *ack);
 /* Runs a step whose retry is due, to answer `call`. */
 void operation_run_again(struct dd_session *session, struct unit *unit, uint64_t call,
                          uint64_t client);
-
-/* Whether the outcome of `unit` is known. */
-bool unit_done(struct unit *unit);
-void unit_free(struct unit *unit);
 
 /* --- batch.c ----------------------------------------------------------------------------- */
 
@@ -186,12 +245,19 @@ void batch_free(struct dd_session *session);
 struct strand *strand_new(struct dd_session *session);
 void strand_free(struct strand *strand);
 void await_park(struct dd_session *session, const struct dd_call *call);
+void await_batch(struct dd_session *session, const struct dd_call *call);
 /* Answers the awaits that can be, then suspends if nothing can go on. */
 void strands_settle(struct dd_session *session);
 /* Answers every parked call UNWIND. */
 void strands_unwind(struct dd_session *session);
 int64_t strands_next_due(const struct dd_session *session);
 void awaits_forget(struct dd_session *session, uint64_t client);
+
+/* Answers the awaits of `context`'s own code UNWIND. */
+void awaits_unwind(struct dd_session *session, const struct unit *context);
+
+/* Whether a parked call names `unit`. */
+bool awaits_name(const struct dd_session *session, const struct unit *unit);
 
 /* --- cursor.c, profile.c ----------------------------------------------------------------- */
 

@@ -26,6 +26,37 @@ void strand_free(struct strand *strand)
     dd_free(strand);
 }
 
+static void await_free(struct await *await);
+
+void awaits_unwind(struct dd_session *session, const struct unit *context)
+{
+    dd_list_each(node, tmp, &session->awaits)
+    {
+        struct await *await = dd_container_of(node, struct await, node);
+
+        if (await->context != context)
+            continue;
+        answer_kind(session, await->call, DD_ANSWER_UNWIND);
+        await_free(await);
+    }
+}
+
+bool awaits_name(const struct dd_session *session, const struct unit *unit)
+{
+    dd_list_each(node, tmp, &session->awaits)
+    {
+        const struct await *await = dd_container_of(node, struct await, node);
+
+        if (await->context == unit)
+            return true;
+        for (size_t i = 0; i < await->len; i++) {
+            if (await->units[i] == unit)
+                return true;
+        }
+    }
+    return false;
+}
+
 static void await_free(struct await *await)
 {
     if (await->context->strand)
@@ -56,8 +87,8 @@ void await_park(struct dd_session *session, const struct dd_call *call)
     struct dd_error error;
 
     if (!context || context->type != DD_TYPE_CONTEXT) {
-        dd_fail(&error, DD_BAD_PARAMS, "context: no context has handle %u", call->context);
-        answer_error(session, call->id, &error);
+        unit_unknown(session, call->id, context ? 0 : call->context,
+                     "context: no context has this handle");
         return;
     }
     if (call->operations_len == 0) {
@@ -80,6 +111,51 @@ void await_park(struct dd_session *session, const struct dd_call *call)
         await_free(await);
         answer_error(session, call->id, &error);
     }
+}
+
+/* Whether a coordinator has asked what is next in the batch. */
+static bool batch_asked(const struct dd_session *session, const struct unit *batch)
+{
+    dd_list_each(node, tmp, &session->awaits)
+    {
+        const struct await *await = dd_container_of(node, struct await, node);
+
+        if (await->batch && await->context == batch)
+            return true;
+    }
+    return false;
+}
+
+void await_batch(struct dd_session *session, const struct dd_call *call)
+{
+    struct unit *batch = unit_find(session, call->operation);
+    const char *bad = NULL;
+    struct await *await;
+    struct dd_error error;
+
+    if (!batch || !batch->branches) {
+        unit_unknown(session, call->id, batch ? 0 : call->operation,
+                     "operation: no batch has this handle");
+        return;
+    }
+    if (batch->state != UNIT_RUNNING) {
+        answer_kind(session, call->id, DD_ANSWER_UNWIND);
+        return;
+    }
+    bad = batch_asked(session, batch) ? "operation: its batch is asked about by another call"
+                                      : branches_decide(batch->branches, call->complete);
+    if (bad) {
+        dd_fail(&error, DD_OUT_OF_ORDER, "%s", bad);
+        answer_error(session, call->id, &error);
+        return;
+    }
+    await = dd_alloc(sizeof *await);
+    await->call = call->id;
+    await->client = call->client;
+    await->context = batch;
+    await->batch = true;
+    dd_list_push(&session->awaits, &await->node);
+    batch->strand->parked++;
 }
 
 /* --- answering --------------------------------------------------------------------------- */
@@ -114,6 +190,13 @@ static bool await_try(struct dd_session *session, struct await *await)
 {
     size_t done = 0;
 
+    if (await->batch) {
+        bool answered = branches_try(session, await->context, await->call);
+
+        if (answered)
+            await_free(await);
+        return answered;
+    }
     for (size_t i = 0; i < await->len; i++)
         done += unit_done(await->units[i]);
     if (done == await->len || (await->any && done > 0)) {
@@ -143,6 +226,7 @@ static bool body_runs(const struct dd_session *session)
 
     while ((unit = dd_map_next(&session->units, &at)) != NULL) {
         if (unit->state == UNIT_CLOSING || unit->state == UNIT_DECIDING ||
+            (unit->branches && branches_starting(unit->branches)) ||
             (unit->state == UNIT_RUNNING && unit->type == DD_TYPE_STEP))
             return true;
     }

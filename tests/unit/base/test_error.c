@@ -56,6 +56,28 @@ static void test_wrap(void **state)
     assert_string_equal(error.text, "open store: /var/lib/durabled: permission denied");
 }
 
+/* A text goes to peers, who decode it. */
+static void test_texts_are_utf8(void **state)
+{
+    struct dd_error error;
+
+    (void)state;
+    (void)dd_fail(&error, DD_BAD_PARAMS, "no method '%.4s'", "ab\xe2\x82\xac");
+    assert_string_equal(error.text, "no method 'ab?"
+                                    "?'");
+    (void)dd_fail(&error, DD_BAD_PARAMS, "%510s\xc3\xa9", "");
+    assert_int_equal(strlen(error.text), sizeof error.text - 1);
+    assert_int_equal(error.text[sizeof error.text - 2], '?');
+    (void)dd_fail(&error, DD_BAD_PARAMS, "\xe2\x82\xac");
+    assert_string_equal(error.text, "\xe2\x82\xac");
+    (void)dd_wrap(&error, "%505s", "");
+    assert_string_equal(error.text + 505, ": \xe2\x82\xac");
+    (void)dd_fail(&error, DD_BAD_PARAMS, "\xe2\x82\xac");
+    (void)dd_wrap(&error, "%507s", "");
+    assert_string_equal(error.text + 507, ": ?"
+                                          "?");
+}
+
 static void test_long_texts_are_cut(void **state)
 {
     struct dd_error error;
@@ -80,6 +102,7 @@ int main(void)
         cmocka_unit_test(test_table),
         cmocka_unit_test(test_fail),
         cmocka_unit_test(test_wrap),
+        cmocka_unit_test(test_texts_are_utf8),
         cmocka_unit_test(test_long_texts_are_cut),
     };
 

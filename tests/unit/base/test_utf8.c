@@ -79,6 +79,17 @@ static void test_at_every_offset(void **state)
     }
 }
 
+static void test_cut_between_characters(void **state)
+{
+    static const size_t lengths[] = {0, 1, 1, 3, 3, 3, 6, 6, 6, 6, 10};
+    struct dd_span text = DD_SPAN("a\xc3\xa9\xe2\x82\xac\xf0\x9f\x99\x82");
+
+    (void)state;
+    for (size_t max = 0; max < DD_COUNT(lengths); max++)
+        assert_int_equal(dd_utf8_cut(text, max).len, lengths[max]);
+    assert_int_equal(dd_utf8_cut(text, 100).len, 10);
+}
+
 static void test_nothing(void **state)
 {
     (void)state;
@@ -90,9 +101,8 @@ static void test_nothing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_every_code_point),
-        cmocka_unit_test(test_cut_short),
-        cmocka_unit_test(test_at_every_offset),
+        cmocka_unit_test(test_every_code_point), cmocka_unit_test(test_cut_short),
+        cmocka_unit_test(test_at_every_offset),  cmocka_unit_test(test_cut_between_characters),
         cmocka_unit_test(test_nothing),
     };
 

@@ -15,6 +15,10 @@
 
 #include <cmocka.h>
 
+#include "durabled.h"
+
+#include "tests/lib/vectors.h"
+
 struct fake {
     int fd;
     int level;
@@ -28,12 +32,17 @@ struct fake {
 
 /* --- JSON to MessagePack and back -------------------------------------------------------- */
 
+/* NULL is nil. */
 static void pack_json(msgpack_packer *packer, const json_t *value)
 {
     const char *key;
     json_t *member;
     size_t i;
 
+    if (!value) {
+        msgpack_pack_nil(packer);
+        return;
+    }
     switch (json_typeof(value)) {
     case JSON_OBJECT:
         msgpack_pack_map(packer, json_object_size(value));
@@ -162,21 +171,26 @@ static void reply(struct fake *fake, const json_t *id, const json_t *step)
     msgpack_pack_array(&packer, 4);
     msgpack_pack_int(&packer, 1);
     msgpack_pack_int64(&packer, json_integer_value(id));
-    if (error)
-        pack_json(&packer, error);
-    else
-        msgpack_pack_nil(&packer);
-    if (result)
-        pack_json(&packer, result);
-    else
-        msgpack_pack_nil(&packer);
+    pack_json(&packer, error);
+    pack_json(&packer, result);
     if (send(fake->fd, out.data, out.size, MSG_NOSIGNAL) != (ssize_t)out.size)
         fail_script(fake, "the client hung up before its answer");
     msgpack_sbuffer_destroy(&out);
 }
 
+static void send_bytes(struct fake *fake, const json_t *hex)
+{
+    size_t len;
+    uint8_t *bytes = vectors_bytes(hex, &len);
+
+    if (send(fake->fd, bytes, len, MSG_NOSIGNAL) != (ssize_t)len)
+        fail_script(fake, "the client hung up before it was sent bytes");
+    free(bytes);
+}
+
 /* --- steps ------------------------------------------------------------------------------- */
 
+/* The members that are wanted are as wanted, at every depth; others may be there. */
 static bool same_params(const json_t *wanted, const json_t *given)
 {
     const char *key;
@@ -186,7 +200,9 @@ static bool same_params(const json_t *wanted, const json_t *given)
     {
         json_t *other = json_object_get(given, key);
 
-        if (json_is_null(member) ? other != NULL : !json_equal(member, other))
+        if (json_is_null(member) ? other != NULL
+                                 : !(json_is_object(member) ? same_params(member, other)
+                                                            : json_equal(member, other)))
             return false;
     }
     return true;
@@ -266,6 +282,8 @@ static void play(struct fake *fake, const json_t *step)
     if (json_object_get(step, "close")) {
         shutdown(fake->fd, SHUT_RDWR);
         fake->closed = true;
+    } else if (json_object_get(step, "send")) {
+        send_bytes(fake, json_object_get(step, "send"));
     } else if (key) {
         json_t *id = json_object_get(fake->open, key);
 
@@ -288,8 +306,8 @@ static void play(struct fake *fake, const json_t *step)
 static void play_hello(struct fake *fake)
 {
     json_t *step = json_pack("{s:s, s:{s:i}, s:{s:i, s:s, s:s, s:i}}", "call", "hello",
-                             "params", "level", 1, "result", "level", fake->level, "version",
-                             "1.2.3", "mode", "serve", "pid", 4711);
+                             "params", "level", DURABLED_LEVEL, "result", "level", fake->level,
+                             "version", "1.2.3", "mode", "serve", "pid", 4711);
 
     play(fake, step);
     json_decref(step);

@@ -3,11 +3,12 @@
  *
  * A script is a JSON array of steps, each one of
  *   {"call": METHOD, "params": {...}, "as": KEY, "result": {...}}
- *       the next message is this call; named members of `params` must be equal, null
- *       ones absent. Answered at once with `result` or `error` when given.
+ *       the next message is this call; the members of `params`, at every depth, must be
+ *       equal, null ones absent. Answered at once with `result` or `error` when given.
  *   {"any": [CALL, ...]}         these calls, in any order
  *   {"answer": KEY, "result": {...}}   answers an earlier call
  *   {"note": METHOD, "params": {...}}  the next message is this notification
+ *   {"send": HEX}                sends these bytes
  *   {"close": true}              hangs up
  * The hello at the start plays by itself, at the level given. */
 #pragma once

@@ -523,7 +523,7 @@ static void test_level_of_the_connection_is_the_lower(void **state)
 
     (void)state;
     assert_int_equal(durabled_open_fd(fd, &connection, NULL), DURABLED_OK);
-    assert_int_equal(durabled_peer(connection)->level, 1);
+    assert_int_equal(durabled_peer(connection)->level, DURABLED_LEVEL);
     assert_int_equal(durabled_peer(connection)->pid, 4711);
     assert_string_equal(durabled_peer(connection)->version, "1.2.3");
     durabled_close(connection);

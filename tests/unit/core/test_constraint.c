@@ -78,7 +78,8 @@ static void violations_are_told_together(void **state)
     refused(&story, "checkpoint WAIT START w= wait=0", DD_VALIDATION,
             "2 validation errors detected: Value 'w=' at 'updates.1.member.id'" FAILED
             "satisfy regular expression pattern: [a-zA-Z0-9-_]+; Value '0' at "
-            "'updates.1.member.waitOptions.waitSeconds'" FAILED "have value greater than or ");
+            "'updates.1.member.waitOptions.waitSeconds'" FAILED
+            "have value greater than or equal to 1");
     story_deinit(&story);
 }
 

@@ -126,7 +126,8 @@ static void what_cannot_follow_is_refused(void **state)
 /* --- random stories ---------------------------------------------------------------------- */
 
 static const char *const ids[] = {"a", "b", "c", "d", "e", "f", "g", "h"};
-static const char *const types[] = {"STEP", "STEP", "CONTEXT", "WAIT"};
+static const char *const types[] = {"STEP",    "STEP", "CONTEXT",  "WAIT",
+                                    "CONTEXT", "STEP", "CALLBACK", "CHAINED_INVOKE"};
 static const char *const verbs[] = {"START", "START", "SUCCEED", "FAIL", "RETRY", "CANCEL"};
 
 static const char *pick(struct dd_rng *rng, const char *const *from, size_t count)
@@ -150,6 +151,10 @@ static int random_update(struct dd_rng *rng, uint64_t seed, char *out, size_t si
         options = "error=E:failed";
     else if (strcmp(type, "WAIT") == 0)
         options = dd_rng_below(rng, 2) ? "wait=1" : "wait=4";
+    else if (strcmp(type, "CALLBACK") == 0)
+        options = dd_rng_below(rng, 2) ? "timeout=3 heartbeat=1" : "heartbeat=2";
+    else if (strcmp(type, "CHAINED_INVOKE") == 0)
+        options = dd_rng_below(rng, 3) ? "function=payment" : "function=missing";
     return snprintf(out, size, "%s %s %s sub=%s %s", type, verb, ids[id], type, options);
 }
 
@@ -168,6 +173,22 @@ static void random_checkpoint(struct dd_rng *rng, uint64_t seed, char *out, size
     if (dd_rng_below(rng, 60) == 0)
         snprintf(out + len, size - len, "%s EXECUTION SUCCEED x payload=end",
                  updates > 0 ? " ;" : "");
+}
+
+/* What the outside says of an operation that may wait for it. */
+static void random_answer(struct dd_rng *rng, char *out, size_t size)
+{
+    static const char *const answers[] = {
+        "callback succeed %s result=1", "callback fail %s error=E:no",
+        "callback heartbeat %s",        "chained %s SUCCEEDED result=1",
+        "chained %s FAILED error=E:no", "chained %s TIMED_OUT",
+        "chained %s STOPPED",
+    };
+    const char *answer = pick(rng, answers, DD_COUNT(answers));
+    const char *at = strstr(answer, "%s");
+
+    snprintf(out, size, "%.*s%s%s", (int)(at - answer), answer, pick(rng, ids, DD_COUNT(ids)),
+             at + 2);
 }
 
 static void random_end(struct dd_rng *rng, char *out, size_t size)
@@ -205,11 +226,13 @@ static void random_command(struct dd_rng *rng, struct story *story, uint64_t see
         snprintf(out, size, "due");
     } else if (roll < 42) {
         snprintf(out, size, "stop");
+    } else if (roll < 50) {
+        random_answer(rng, out, size);
     } else if (head.work == DD_WORK_QUEUED) {
         snprintf(out, size, "invoke");
-    } else if (head.work == DD_WORK_RUNNING && roll < 55) {
+    } else if (head.work == DD_WORK_RUNNING && roll < 60) {
         random_end(rng, out, size);
-    } else if (roll < 60) {
+    } else if (roll < 64) {
         snprintf(out, size, "state max=3");
     } else {
         random_checkpoint(rng, seed, out, size);

@@ -21,6 +21,20 @@ static const struct setup {
     {"WAIT", "STARTED", "checkpoint WAIT START x wait=1"},
     {"WAIT", "SUCCEEDED", "checkpoint WAIT START x wait=1|at 1|due"},
     {"WAIT", "CANCELLED", "checkpoint WAIT START x wait=1|checkpoint WAIT CANCEL x"},
+    {"CALLBACK", "NONE", "standing"},
+    {"CALLBACK", "STARTED", "checkpoint CALLBACK START x"},
+    {"CALLBACK", "SUCCEEDED", "checkpoint CALLBACK START x|callback succeed x"},
+    {"CALLBACK", "FAILED", "checkpoint CALLBACK START x|callback fail x"},
+    {"CALLBACK", "TIMED_OUT", "checkpoint CALLBACK START x timeout=1|at 1|due"},
+    {"CHAINED_INVOKE", "NONE", "standing"},
+    {"CHAINED_INVOKE", "STARTED", "checkpoint CHAINED_INVOKE START x function=f"},
+    {"CHAINED_INVOKE", "SUCCEEDED",
+     "checkpoint CHAINED_INVOKE START x function=f|chained x SUCCEEDED"},
+    {"CHAINED_INVOKE", "FAILED", "checkpoint CHAINED_INVOKE START x function=missing"},
+    {"CHAINED_INVOKE", "TIMED_OUT",
+     "checkpoint CHAINED_INVOKE START x function=f|chained x TIMED_OUT"},
+    {"CHAINED_INVOKE", "STOPPED",
+     "checkpoint CHAINED_INVOKE START x function=f|chained x STOPPED"},
 };
 
 static const struct action {
@@ -46,6 +60,14 @@ static const struct action {
     {"WAIT", "SUCCEED", "", "", "Invalid action for the given operation type."},
     {"WAIT", "FAIL", "", "", "Invalid action for the given operation type."},
     {"WAIT", "RETRY", "delay=1", "", "Invalid action for the given operation type."},
+    {"CALLBACK", "START", "", "NONE", "Cannot start a CALLBACK that already exist."},
+    {"CALLBACK", "SUCCEED", "", "", "Invalid action for the given operation type."},
+    {"CALLBACK", "FAIL", "", "", "Invalid action for the given operation type."},
+    {"CALLBACK", "CANCEL", "", "", "Invalid action for the given operation type."},
+    {"CHAINED_INVOKE", "START", "function=f", "NONE",
+     "Cannot start a CHAINED_INVOKE that already exist."},
+    {"CHAINED_INVOKE", "SUCCEED", "", "", "Invalid action for the given operation type."},
+    {"CHAINED_INVOKE", "CANCEL", "", "", "Invalid action for the given operation type."},
 };
 
 static void try_action(const struct setup *setup, const struct action *action)
@@ -78,7 +100,7 @@ static void every_action_in_every_status(void **state)
             }
         }
     }
-    assert_int_equal(tried, 4 * 5 + 6 * 5 + 4 * 5);
+    assert_int_equal(tried, 4 * 5 + 6 * 5 + 4 * 5 + 5 * 4 + 6 * 3);
 }
 
 static void options_and_types_are_refused(void **state)
@@ -102,9 +124,10 @@ static void options_and_types_are_refused(void **state)
         {"EXECUTION RETRY x", "Invalid EXECUTION action."},
         {"EXECUTION SUCCEED x error=E:", "Cannot provide an Error for SUCCEED action."},
         {"EXECUTION FAIL x payload=1", "Cannot provide a Payload for FAIL action."},
-        {"CALLBACK START x", "Operations of type CALLBACK are not served by this service."},
+        {"CALLBACK START x payload=1",
+         "Cannot provide a Payload or an Error to START a CALLBACK."},
         {"CHAINED_INVOKE START x",
-         "Operations of type CHAINED_INVOKE are not served by this service."},
+         "Update for CHAINED_INVOKE operation requires ChainedInvokeOptions."},
         {"GATE START x", "Unknown operation type."},
         {"STEP OPEN x", "Invalid action for the given operation type."},
     };

@@ -7,16 +7,20 @@ goes to the daemon, which judges.
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from durabled._crew import Crew
+from durabled._protocol import ErrorCode, Method
 from durabled._wire import Answer, CallError, Connection, ConnectionLostError, Reply
 from durabled.exceptions import (
     InvalidStateError,
+    InvocationError,
     NonDeterministicExecutionError,
     SuspendExecution,
+    TerminationReason,
 )
 from durabled.lambda_service import (
     ExecutionDetails,
@@ -26,6 +30,8 @@ from durabled.lambda_service import (
 )
 from durabled.lambda_service import Operation as OperationValue
 from durabled.plugin import PluginExecutor
+
+_log = logging.getLogger("durabled")
 
 PROFILE = "python"
 TERMINAL = frozenset(("SUCCEEDED", "FAILED", "CANCELLED", "TIMED_OUT", "STOPPED"))
@@ -112,11 +118,10 @@ class Session:
             self._handles += 1
             return self._handles
 
-    def post(self, method: str, **params: Any) -> Reply:
+    def post(self, method: Method, **params: Any) -> Reply:
         tap = self._observe if self.plugins.has_plugins else None
         try:
-            call = (method, {"session": self._id, **params})
-            return self._connection.post_all([call], tap)[0]
+            return self._connection.post(method, {"session": self._id, **params}, tap)
         except ConnectionLostError as error:
             raise SuspendExecution(str(error)) from error
 
@@ -127,8 +132,12 @@ class Session:
         except ConnectionLostError as error:
             raise SuspendExecution(str(error)) from error
         except CallError as error:
-            if error.code == "NonDeterministicExecutionError":
+            if error.code == ErrorCode.NON_DETERMINISTIC:
                 raise NonDeterministicExecutionError(error.message, operation_id) from None
+            if error.retryable:  # such as a full disk: the next invocation goes on from here
+                raise InvocationError(
+                    error.message, TerminationReason.CHECKPOINT_FAILED
+                ) from error
             raise InvalidStateError(str(error)) from error
         if result.get("outcome") == "unwind":
             raise SuspendExecution("the execution waits")
@@ -159,8 +168,8 @@ class Session:
         """Ends the session; answered when all of it is acknowledged. May be called from a
         handler that was told to unwind, so a lost connection is for the caller to see."""
         tap = self._observe if self.plugins.has_plugins else None
-        call = ("session.end", {"session": self._id, **outcome})
-        return self._connection.post_all([call], tap)[0].result()
+        params = {"session": self._id, **outcome}
+        return self._connection.post("session.end", params, tap).result()
 
     # -- what plugins are told ------------------------------------------------------------
 
@@ -183,7 +192,11 @@ class Session:
         changed = answer and answer[1] and answer[1].get("changed")
         if not changed:
             return
-        values = [OperationValue.from_json_dict(one) for one in changed]
+        try:
+            values = [OperationValue.from_json_dict(one) for one in changed]
+        except (ValueError, KeyError):
+            _log.exception("plugins are not told of a change that cannot be read")
+            return
         before, after = self.operations, {one.operation_id: one for one in values}
         self.operations = {**before, **after}
         self.plugins.record(values, before)

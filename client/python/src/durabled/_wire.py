@@ -10,19 +10,15 @@ import contextlib
 import os
 import socket
 import threading
+import weakref
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgpack
 
 from durabled.__about__ import __version__
+from durabled._protocol import FRAME_MAX, LEVEL, ErrorCode, Method, Notification
 from durabled.exceptions import DurableExecutionsError, InvalidStateError
-
-LEVEL = 2
-"""The highest level of the protocol that this client speaks."""
-
-FRAME_MAX = 8 * 1024 * 1024
-"""The longest message, in bytes; the daemon refuses longer ones."""
 
 
 class ConnectionLostError(DurableExecutionsError):
@@ -36,11 +32,14 @@ class NoDaemonError(DurableExecutionsError, ConnectionError):
 class CallError(DurableExecutionsError):
     """The daemon refused one call."""
 
-    def __init__(self, code: str, message: str, field: str | None = None) -> None:
+    def __init__(
+        self, code: str, message: str, field: str | None = None, *, retryable: bool = False
+    ) -> None:
         super().__init__(f"{code}: {message}")
         self.code = code
         self.message = message
         self.field = field
+        self.retryable = retryable  # the same call may succeed later
 
 
 def socket_paths(path: str | os.PathLike[str] | None = None) -> list[str]:
@@ -56,9 +55,19 @@ def socket_paths(path: str | os.PathLike[str] | None = None) -> list[str]:
     return [*own, "/run/durabled/durabled.sock"]
 
 
+def _cure(paths: list[str]) -> str:
+    if len(paths) == 1:
+        return f"Start the daemon there: `durabled serve --socket {paths[0]}`"
+    return (
+        "Start the daemon: `durabled serve`; if it runs elsewhere, set DURABLED_SOCKET "
+        "to its socket"
+    )
+
+
 def _dial(path: str | os.PathLike[str] | None) -> socket.socket:
     tried = []
-    for candidate in socket_paths(path):
+    paths = socket_paths(path)
+    for candidate in paths:
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             sock.connect(candidate)
@@ -68,14 +77,25 @@ def _dial(path: str | os.PathLike[str] | None) -> socket.socket:
         else:
             return sock
     raise NoDaemonError(
-        "no durabled answers; tried\n"
-        + "\n".join(tried)
-        + "\nStart one with `durabled serve`, or name its socket in DURABLED_SOCKET."
+        "no durabled daemon answers; tried\n" + "\n".join(tried) + f"\n{_cure(paths)}."
     )
 
 
 Answer = tuple[Any, Any] | None
 """An error and a result, one of which is None; None: the connection is lost."""
+
+
+# A forked child must not keep the connections of its parent open: the daemon would not
+# see the parent end.
+_connections: weakref.WeakSet[Connection] = weakref.WeakSet()
+
+
+def _close_in_child() -> None:
+    for connection in list(_connections):
+        connection._socket.close()
+
+
+os.register_at_fork(after_in_child=_close_in_child)
 
 
 class Reply:
@@ -129,7 +149,12 @@ class Reply:
             raise ConnectionLostError("the connection to durabled is lost")
         error, result = self._answer
         if error is not None:
-            raise CallError(error["code"], error["message"], error.get("field"))
+            raise CallError(
+                error["code"],
+                error["message"],
+                error.get("field"),
+                retryable=error["retryable"],
+            )
         return dict(result)
 
 
@@ -142,6 +167,7 @@ class Connection:
         on_lost: Callable[[Connection], object] | None = None,
     ) -> None:
         self._socket = _dial(path)
+        _connections.add(self)
         self._on_lost = on_lost
         self._pid = os.getpid()
         self._lock = threading.Lock()
@@ -149,6 +175,7 @@ class Connection:
         self._open: dict[int, Reply] = {}
         self._last = 0
         self._lost = False
+        self._unsent = b""  # the rest of a notification that was taken in part
         self._reader = threading.Thread(target=self._read, name="durabled-reader", daemon=True)
         self._reader.start()
         try:
@@ -171,63 +198,65 @@ class Connection:
         with contextlib.suppress(OSError):  # it is gone already
             self._socket.shutdown(socket.SHUT_RDWR)
 
-    def call(self, method: str, **params: Any) -> dict[str, Any]:
+    def call(self, method: Method, **params: Any) -> dict[str, Any]:
         """Makes a call and waits for its answer."""
         return self.post(method, params).result()
 
-    def post(self, method: str, params: Mapping[str, Any]) -> Reply:
-        """Makes a call; the answer may be waited for later."""
-        return self.post_all([(method, params)])[0]
-
-    def post_all(
+    def post(
         self,
-        calls: list[tuple[str, Mapping[str, Any]]],
+        method: Method,
+        params: Mapping[str, Any],
         tap: Callable[[Answer], None] | None = None,
-    ) -> list[Reply]:
-        """Makes several calls in one write; they are served in this order."""
-        replies = [Reply(tap) for _ in calls]
+    ) -> Reply:
+        """Makes a call; the answer may be waited for later, and `tap` sees it first."""
+        reply = Reply(tap)
+        self._check_mine()
         with self._lock:
-            self._check_usable()
-            frames = []
-            for (method, params), reply in zip(calls, replies, strict=True):
-                self._last += 1
-                frames.append(self._pack([0, self._last, method, [_without_none(params)]]))
-                self._open[self._last] = reply
-            self._send(b"".join(frames))
-        return replies
+            if self._lost:
+                raise ConnectionLostError("the connection to durabled is lost")
+            frame = self._pack([0, self._last + 1, method, [_without_none(params)]])
+            self._last += 1
+            self._open[self._last] = reply
+            self._send(frame)
+        return reply
 
-    def notify(self, method: str, params: Mapping[str, Any]) -> None:
+    def notify(self, method: Notification, params: Mapping[str, Any]) -> None:
         """Sends what is never answered. Dropped, rather than waited for, when the socket
         takes no more."""
+        if not self.mine:
+            return
         with self._lock:
-            if self._lost or not self.mine:
+            if self._lost:
                 return
-            frame = self._packer.pack([2, method, [_without_none(params)]])
             try:
-                sent = self._socket.send(frame, socket.MSG_DONTWAIT)
+                if self._unsent:
+                    sent = self._socket.send(self._unsent, socket.MSG_DONTWAIT)
+                    self._unsent = self._unsent[sent:]
+                if not self._unsent:
+                    frame = self._packer.pack([2, method, [_without_none(params)]])
+                    sent = self._socket.send(frame, socket.MSG_DONTWAIT)
+                    self._unsent = frame[sent:]
             except OSError:
-                return
-            if sent < len(frame):
-                self._send(frame[sent:])
+                return  # full: this line is dropped; broken: the reader sees it
 
     def _pack(self, message: list[Any]) -> bytes:
         frame: bytes = self._packer.pack(message)
         if len(frame) > FRAME_MAX:
             raise CallError(
-                "Protocol.InvalidParams",
+                ErrorCode.BAD_PARAMS,
                 f"{message[2]}: a message of {len(frame)} bytes; at most {FRAME_MAX} are taken",
             )
         return frame
 
-    def _check_usable(self) -> None:
+    def _check_mine(self) -> None:
+        """Before any lock: one that a thread of the parent held stays locked in a child."""
         if not self.mine:
             raise InvalidStateError(
                 "this process was forked: the durable execution belongs to its parent"
             )
-        if self._lost:
-            raise ConnectionLostError("the connection to durabled is lost")
 
     def _send(self, data: bytes) -> None:
+        data, self._unsent = self._unsent + data, b""
         try:
             self._socket.sendall(data)
         except OSError:
@@ -241,13 +270,14 @@ class Connection:
         try:
             while data := self._socket.recv(256 * 1024):
                 unpacker.feed(data)
-                for _, number, error, result in unpacker:
+                for message in unpacker:
+                    number, error, result = _answer(message)
                     with self._lock:
                         reply = self._open.pop(number, None)
                     if reply:
                         reply.put((error, result))
-        except OSError:
-            pass  # as good as its end
+        except (OSError, ValueError, msgpack.UnpackException):
+            pass  # as good as its end; after bytes that are no answer nothing can be read
         finally:
             with self._lock:
                 self._lost = True
@@ -258,6 +288,13 @@ class Connection:
                 reply.put(None)
             if self._on_lost:
                 self._on_lost(self)
+
+
+def _answer(message: Any) -> tuple[int, dict[str, Any] | None, dict[str, Any] | None]:
+    match message:
+        case [1, int(number), (None | dict()) as error, (None | dict()) as result]:
+            return number, error, result
+    raise ValueError("no answer")
 
 
 def _without_none(params: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,6 @@
 """Limits that the client applies itself."""
 
-CHECKPOINT_SIZE_LIMIT_BYTES = 256 * 1024
+from durabled._protocol import REPLAY_CHILDREN_THRESHOLD
+
+CHECKPOINT_SIZE_LIMIT_BYTES = REPLAY_CHILDREN_THRESHOLD
 """A child context's result above this is not stored; its body runs again on replay."""

@@ -97,7 +97,7 @@ class RetryStrategyConfig(_Filters):
 
     def to_wire(self) -> dict[str, Any]:
         return {
-            "max_attempts": self.max_attempts,
+            "max_attempts": max(1, self.max_attempts),
             "backoff": "exponential",
             "jitter": self.jitter_strategy.value,
             "initial_delay_s": float(self.initial_delay_seconds),
@@ -136,7 +136,7 @@ class LinearRetryStrategyConfig(_Filters):
 
     def to_wire(self) -> dict[str, Any]:
         return {
-            "max_attempts": self.max_attempts,
+            "max_attempts": max(1, self.max_attempts),
             "backoff": "linear",
             "jitter": self.jitter_strategy.value,
             "initial_delay_s": float(self.initial_delay_seconds),

@@ -141,7 +141,7 @@ class Worker:
                     _log.warning("%s\nTrying again until it does.", error)
                     told = True
             except CallError as error:
-                if not error.code.startswith("Daemon."):
+                if not error.retryable:
                     raise
             else:
                 return
@@ -160,13 +160,17 @@ class Worker:
             functions.append({k: v for k, v in declared.items() if v is not None})
         # Held until registered: what ends meanwhile must be told to this connection.
         with self._lock:
-            connection.call(
-                "worker.register",
-                functions=functions,
-                concurrency=self._concurrency,
-                instance=self._instance,
-                unwinding=list(self._running),
-            )
+            try:
+                connection.call(
+                    "worker.register",
+                    functions=functions,
+                    concurrency=self._concurrency,
+                    instance=self._instance,
+                    unwinding=list(self._running),
+                )
+            except CallError:
+                connection.close()
+                raise
             self._connection = connection
             self._lock.notify_all()
         _log.info(
