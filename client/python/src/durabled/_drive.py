@@ -123,16 +123,25 @@ def _outcome(answer: dict[str, Any], handle: int) -> dict[str, Any]:
 
 class Awaited(Need):
     """An operation that is open: `done`, or what its body is to do again. It is waited for
-    on the strand that runs now, be the operation of whichever context."""
+    on the strand that runs now, be the operation of whichever context. `start`: of one that
+    has just been started; on a thread both are under way at once."""
 
-    def __init__(self, strand: Strand, handle: int) -> None:
+    def __init__(self, strand: Strand, handle: int, start: Answered | None = None) -> None:
         self._strand = current.get(strand)
         self._handle = handle
+        self._start = start
 
     def block(self) -> dict[str, Any]:
-        return _outcome(self._strand.ask([self._handle]), self._handle)
+        reply = self._strand.ask([self._handle])
+        if self._start:
+            self._start.block()
+        return _outcome(self._strand.result(reply), self._handle)
 
     async def wait(self) -> dict[str, Any]:
+        if self._start:
+            answer = await self._start.wait()
+            if answer["outcome"] == "done":
+                return answer
         return _outcome(await self._strand.until_done(self._handle), self._handle)
 
 
@@ -171,14 +180,15 @@ class Strand:
         self._waiters: list[_Waiter] = []
         self._turns = 0
 
-    def ask(self, handles: list[int]) -> dict[str, Any]:
-        """Waits, blocking, until one of them is done."""
-        return self._session.result(self._post(handles))
-
-    def _post(self, handles: list[int]) -> Reply:
+    def ask(self, handles: list[int]) -> Reply:
+        """Answered when one of them is done."""
+        any_ = True if len(handles) > 1 else None
         return self._session.post(
-            "session.await", context=self._context, operations=handles, any=True
+            "session.await", context=self._context, operations=handles, any=any_
         )
+
+    def result(self, reply: Reply) -> dict[str, Any]:
+        return self._session.result(reply)
 
     # -- on the loop --------------------------------------------------------------------
 
@@ -232,7 +242,7 @@ class Strand:
             return
         loop = asyncio.get_running_loop()
         try:
-            reply = self._post(sorted({waiter.handle for waiter in waiters}))
+            reply = self.ask(sorted({waiter.handle for waiter in waiters}))
         except SuspendExecution as error:
             for waiter in waiters:
                 waiter.fail(error)

@@ -176,7 +176,7 @@ class Client:
         """Gives a callback its result: a text as it is, None as none, all else as JSON. The
         callback is named by its id, or by an execution and the operation's name in it."""
         text = result if result is None or isinstance(result, str) else json.dumps(result)
-        self._callback("succeed", callback_id, execution, operation, payload=text)
+        self._callback("callback.succeed", callback_id, execution, operation, payload=text)
 
     def callback_fail(
         self,
@@ -191,7 +191,7 @@ class Client:
             error = error_object(error)
         elif isinstance(error, str):
             error = {"ErrorMessage": error}
-        self._callback("fail", callback_id, execution, operation, error=error)
+        self._callback("callback.fail", callback_id, execution, operation, error=error)
 
     def callback_heartbeat(
         self,
@@ -201,18 +201,18 @@ class Client:
         operation: str | None = None,
     ) -> None:
         """Says that somebody still works on it."""
-        self._callback("heartbeat", callback_id, execution, operation)
+        self._callback("callback.heartbeat", callback_id, execution, operation)
 
     def _callback(
         self,
-        what: str,
+        method: Method,
         callback_id: str | None,
         execution: str | None,
         operation: str | None,
         **params: Any,
     ) -> None:
         self._call(
-            f"callback.{what}",
+            method,
             callback=callback_id,
             execution=execution,
             operation=operation,

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from durabled import serdes as serdes_module
 from durabled._drive import Answered, Need, Op
+from durabled._protocol import Method
 from durabled._session import TERMINAL, Operation, Session
 from durabled.exceptions import (
     DurableOperationError,
@@ -44,7 +45,9 @@ def name_of(func: Callable[..., Any]) -> str | None:
     return getattr(func, "_original_name", None) or None
 
 
-def call(session: Session, method: str, id_: str | None, **params: Any) -> Op[dict[str, Any]]:
+def call(
+    session: Session, method: Method, id_: str | None, **params: Any
+) -> Op[dict[str, Any]]:
     """Makes a call and waits for its answer."""
     answer: dict[str, Any] = yield Answered(session, session.post(method, **params), id_)
     return answer

@@ -172,6 +172,7 @@ class _Coordinator:
                 return (yield from self._result(answer))
             if answer["outcome"] == "run":
                 for index in answer["branches"]:
+                    self._progress.apply({"index": index, "status": "STARTED"})
                     op = self._run_branch(index)
                     self._spawned[index] = yield Spawned(self._session.crew, op)
             else:

@@ -9,6 +9,7 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from durabled._drive import Answered, Body, Op
+from durabled._protocol import Method
 from durabled._wire import Reply
 from durabled.config import ChildConfig
 from durabled.constants import CHECKPOINT_SIZE_LIMIT_BYTES
@@ -146,15 +147,17 @@ class Child:
         self._handle = self._session.new_handle()
         if not place.is_virtual:
             place.tell_started()
+        is_open = place.same and place.found and place.found["Status"] == "STARTED"
+        ahead = bool(is_open or place.certainly_new)
         reply = self._session.post(
             "session.start",
             **place.start(self._handle),
             **self._start_params,
             virtual=place.is_virtual or None,
             strand=self._own_strand or None,
+            ahead=ahead or None,
         )
-        started = place.same and place.found and place.found["Status"] == "STARTED"
-        if started or place.certainly_new:
+        if ahead:
             self._started = reply
             return {"outcome": "run"}
         answer: dict[str, Any] = yield Answered(self._session, reply, place.id)
@@ -170,32 +173,34 @@ class Child:
             payload = place.serialize(value, self._serdes)
             returned = place.deserialize(payload, self._serdes)
             recorded = not place.is_virtual and not replayed
-            params = self._to_record(value, payload) if recorded else {}
+            result = self._to_tell(value, payload, recorded=recorded)
         except Exception as error:
             if escapes(error):
                 raise
             yield from self._failed(error_object(error))
-        yield from self._close("succeed", **params)
+        yield from self._close("session.succeed", **result)
         self._tell_ended(OperationStatus.SUCCEEDED, recorded=recorded)
         return returned
 
-    def _to_record(self, value: Any, payload: str | None) -> dict[str, Any]:
+    def _to_tell(self, value: Any, payload: str | None, *, recorded: bool) -> dict[str, Any]:
         """A result that is too large is not recorded: its body runs again on replay."""
         if payload is None or not _is_large(payload):
             return {"payload": payload}
+        if not recorded:
+            return {}
         generate = self._summary_generator
         return {"summary": generate(value) if generate else "", "replay_children": True}
 
     def _failed(self, error: dict[str, Any]) -> Op[None]:
-        answer = yield from self._close("fail", error=error)
+        answer = yield from self._close("session.fail", error=error)
         error = answer.get("error") or error
         self._tell_ended(
             OperationStatus.FAILED, recorded=not self._place.is_virtual, error=error
         )
         raise_operation_error(ChildContextError, error)
 
-    def _close(self, how: str, **params: Any) -> Op[dict[str, Any]]:
-        reply = self._session.post(f"session.{how}", operation=self._handle, **params)
+    def _close(self, how: Method, **params: Any) -> Op[dict[str, Any]]:
+        reply = self._session.post(how, operation=self._handle, **params)
         if self._started:
             reply_to_start, self._started = self._started, None
             yield Answered(self._session, reply_to_start, self._place.id)

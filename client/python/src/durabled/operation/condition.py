@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from durabled._drive import Answered, Awaited, Function, Op
+from durabled._protocol import Method
 from durabled._wire import Reply
 from durabled.exceptions import (
     InvocationError,
@@ -79,8 +80,10 @@ class _Condition:
     def _start(self) -> Op[dict[str, Any]]:
         self._place.tell_started()
         self._handle = self._session.new_handle()
-        reply = self._session.post("session.start", **self._place.start(self._handle))
-        if self._place.certainly_new:
+        ahead = self._place.certainly_new
+        params = self._place.start(self._handle)
+        reply = self._session.post("session.start", **params, ahead=ahead or None)
+        if ahead:
             self._started = reply
             return {"outcome": "run", "attempt": 1}
         answer: dict[str, Any] = yield Answered(self._session, reply, self._place.id)
@@ -106,15 +109,17 @@ class _Condition:
         except Exception as error:
             if isinstance(error, InvocationError) and error.is_retryable():
                 raise
-            return (yield from self._close("fail", error=error_object(error), final=True))
+            return (
+                yield from self._close("session.fail", error=error_object(error), final=True)
+            )
         if decision.should_continue:
             delay_s = at_least_1_s(decision.delay_seconds, self._place)
-            return (yield from self._close("retry", payload=payload, delay_s=delay_s))
-        answer = yield from self._close("succeed", payload=payload)
+            return (yield from self._close("session.retry", payload=payload, delay_s=delay_s))
+        answer = yield from self._close("session.succeed", payload=payload)
         return {**answer, "value": value}
 
-    def _close(self, how: str, **params: Any) -> Op[dict[str, Any]]:
-        reply = self._session.post(f"session.{how}", operation=self._handle, **params)
+    def _close(self, how: Method, **params: Any) -> Op[dict[str, Any]]:
+        reply = self._session.post(how, operation=self._handle, **params)
         if self._started:
             reply_to_start, self._started = self._started, None
             yield Answered(self._session, reply_to_start, self._place.id)

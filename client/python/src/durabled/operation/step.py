@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from durabled._drive import Answered, Awaited, Function, Op
+from durabled._protocol import Method
 from durabled._wire import Reply
 from durabled.config import StepConfig, StepSemantics
 from durabled.exceptions import (
@@ -106,9 +107,10 @@ class _Step:
             params["retry"] = self._as_data.config.to_wire()
         else:
             params["ask"] = True
-        reply = self._session.post("session.start", **params)
         at_least_once = self._config.step_semantics is StepSemantics.AT_LEAST_ONCE_PER_RETRY
-        if self._place.certainly_new and at_least_once:
+        ahead = self._place.certainly_new and at_least_once
+        reply = self._session.post("session.start", **params, ahead=ahead or None)
+        if ahead:
             self._started = reply
             return {"outcome": "run", "attempt": 1}
         answer: dict[str, Any] = yield Answered(self._session, reply, self._place.id)
@@ -129,10 +131,12 @@ class _Step:
         except (ExecutionError, RetryableSerDesError):
             raise
         except SerDesError as error:
-            return (yield from self._close("fail", error=error_object(error), final=True))
+            return (
+                yield from self._close("session.fail", error=error_object(error), final=True)
+            )
         except Exception as error:
             return (yield from self._failed(error, attempt))
-        answer = yield from self._close("succeed", payload=payload)
+        answer = yield from self._close("session.succeed", payload=payload)
         return {**answer, "value": value}
 
     def _failed(self, error: Exception, attempt: int) -> Op[dict[str, Any]]:
@@ -140,14 +144,14 @@ class _Step:
         decided: dict[str, Any] = {"retryable": True}
         if not self._as_data:
             decided["delay_s"] = self._delay(error, attempt)
-        return (yield from self._close("fail", error=error_object(error), **decided))
+        return (yield from self._close("session.fail", error=error_object(error), **decided))
 
     def _decide(self, answer: Mapping[str, Any]) -> Op[dict[str, Any]]:
         """The strategy's word on an attempt that was cut off."""
         message = (answer.get("error") or {}).get("ErrorMessage", "")
         error = StepInterruptedError(message, self._place.id)
         delay_s = self._delay(error, answer["attempt"])
-        return (yield from self._close("decide", delay_s=delay_s))
+        return (yield from self._close("session.decide", delay_s=delay_s))
 
     def _delay(self, error: Exception, attempt: int) -> int:
         decision = self._strategy(error, attempt)
@@ -155,8 +159,8 @@ class _Step:
             return 0
         return at_least_1_s(decision.delay_seconds, self._place)
 
-    def _close(self, how: str, **params: Any) -> Op[dict[str, Any]]:
-        reply = self._session.post(f"session.{how}", operation=self._handle, **params)
+    def _close(self, how: Method, **params: Any) -> Op[dict[str, Any]]:
+        reply = self._session.post(how, operation=self._handle, **params)
         if self._started:
             reply_to_start, self._started = self._started, None
             started = yield Answered(self._session, reply_to_start, self._place.id)

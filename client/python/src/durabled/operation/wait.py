@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from durabled._drive import Awaited, Op
+from durabled._drive import Answered, Awaited, Op
 from durabled.config import Duration
 from durabled.exceptions import ValidationError
-from durabled.operation.base import Place, call
+from durabled.operation.base import Place
 
 if TYPE_CHECKING:
     from durabled.context import BaseContext
@@ -25,9 +25,6 @@ def _wait(context: BaseContext, place: Place, seconds: int) -> Op[None]:
         if not place.recorded:
             place.tell_started()
             handle = session.new_handle()
-            answer = yield from call(
-                session, "session.start", place.id, **place.start(handle), seconds=seconds
-            )
-            if answer["outcome"] != "done":
-                yield Awaited(context._strand, handle)
+            start = session.post("session.start", **place.start(handle), seconds=seconds)
+            yield Awaited(context._strand, handle, Answered(session, start, place.id))
         place.tell_ended()
