@@ -7,6 +7,7 @@ import os
 import select
 import socket
 import stat
+import struct
 import subprocess
 
 import msgpack
@@ -132,6 +133,22 @@ def test_second_daemon_on_the_same_socket(world: World) -> None:
     daemon = world.start_daemon()
     text = refused_start(world, "--data", str(world.dir / "other"))
     assert str(daemon.pid) in text.splitlines()[-1]
+
+
+def transactions(world: World) -> int:
+    """How many the store has had: the later of LMDB's two meta pages has the number."""
+    pages = (world.data / "data.mdb").read_bytes()[: 2 * 4096]
+    return max(struct.unpack_from("<Q", pages, at + 144)[0] for at in (0, 4096))
+
+
+def test_idle_daemon_folds_by_itself(world: World) -> None:
+    world.start_daemon()
+    worker = world.start_worker("order")
+    wait_for("the worker", lambda: world.log_events("WORKER_REGISTERED"))
+    worker.terminate()
+    before = transactions(world)
+    world.start("order", "alone")
+    wait_for("the fold", lambda: transactions(world) >= before + 2)
 
 
 def test_leftover_socket_is_removed(world: World) -> None:
