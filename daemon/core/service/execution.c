@@ -186,6 +186,14 @@ static const struct dd_operation *awaited(const struct dd_execution *execution)
     return NULL;
 }
 
+const struct dd_operation *dd_execution_operation_of(const struct dd_execution *execution,
+                                                     struct dd_span id)
+{
+    const struct dd_node *node = dd_execution_find(execution, id);
+
+    return node ? &node->operation : NULL;
+}
+
 void dd_execution_standing(const struct dd_execution *execution, struct dd_standing *out)
 {
 
