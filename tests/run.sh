@@ -29,7 +29,7 @@ quickstart | python3-venv                     | checked quickstart bash deploy/q
 # What every height builds with. -dev packages are the libraries named, with their
 # reasons, in CMakeLists.txt.
 base_packages='gcc libc6-dev binutils cmake ninja-build pkg-config python3
-libuv1-dev liblmdb-dev libmsgpack-dev libjansson-dev libssl-dev libxxhash-dev libcmocka-dev'
+libuv1-dev liblmdb-dev libmsgpack-dev libjansson-dev libmicrohttpd-dev libssl-dev libxxhash-dev libcmocka-dev'
 
 build=$PWD/build
 passed=0
@@ -137,8 +137,11 @@ build_venv() {
         rm -rf "$venv"
         python3 -m venv "$venv"
     fi
-    # lmdb: a test edits a store behind the daemon's back.
-    "$venv/bin/pip" install --quiet --disable-pip-version-check './client/python[dev]' 'lmdb<2'
+    # lmdb: a test edits a store behind the daemon's back. boto3 and the official SDK:
+    # clients of the HTTP API that we did not write; an older boto3 knows no durable
+    # executions.
+    "$venv/bin/pip" install --quiet --disable-pip-version-check './client/python[dev]' \
+        'lmdb<2' 'boto3>=1.43' 'aws-durable-execution-sdk-python>=3,<4'
     "$venv/bin/pip" install --quiet --disable-pip-version-check --no-deps --force-reinstall \
         ./client/python
 }

@@ -140,6 +140,11 @@ int64_t dd_execution_timeout_s(const struct dd_execution *execution)
     return execution->execution_timeout_s;
 }
 
+int64_t dd_execution_retention_s(const struct dd_execution *execution)
+{
+    return execution->retention_s;
+}
+
 const struct dd_operation *const *dd_execution_operations(const struct dd_execution *execution,
                                                           size_t *out_len)
 {
@@ -179,6 +184,14 @@ static const struct dd_operation *awaited(const struct dd_execution *execution)
             return execution->operations[i];
     }
     return NULL;
+}
+
+const struct dd_operation *dd_execution_operation_of(const struct dd_execution *execution,
+                                                     struct dd_span id)
+{
+    const struct dd_node *node = dd_execution_find(execution, id);
+
+    return node ? &node->operation : NULL;
 }
 
 void dd_execution_standing(const struct dd_execution *execution, struct dd_standing *out)
