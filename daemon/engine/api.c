@@ -79,8 +79,9 @@ void dd_exchange_answer(struct dd_exchange *exchange, int status, struct dd_span
     dd_gate_add(&exchange->engine->gate, &exchange->action, position);
 }
 
-/* {Type, message}; `Message` too, since the model spells it either way. What a peer sent
- * and the text repeats may be no UTF-8. */
+/* {Type, message}; `Message` too, since the model spells it either way, and the name as
+ * clients of other services look for it. What a peer sent and the text repeats may be no
+ * UTF-8. */
 static void pack_error(struct dd_buf *out, struct dd_error *error)
 {
     msgpack_packer packer;
@@ -90,7 +91,9 @@ static void pack_error(struct dd_buf *out, struct dd_error *error)
             *c = '?';
     }
     dd_pack_init(&packer, out);
-    msgpack_pack_map(&packer, 3);
+    msgpack_pack_map(&packer, 4);
+    dd_pack_cstr(&packer, "__type");
+    dd_pack_cstr(&packer, dd_error_name(error->code));
     dd_pack_cstr(&packer, "Type");
     dd_pack_cstr(&packer, dd_error_status(error->code) < 500 ? "User" : "Service");
     dd_pack_cstr(&packer, "message");

@@ -495,6 +495,10 @@ def test_the_history_is_what_durablectl_shows(cloud: Cloud) -> None:
     assert "NextMarker" not in whole
     events = whole["Events"]
     assert [without_times(e) for e in events] == [without_times(e) for e in shown]
+    # Each event of an operation names it, those of the execution name that.
+    named = [e.get("Name") for e in events if e["EventType"] != "InvocationCompleted"]
+    assert named == ["a", *["reserve_stock"] * 2, *["cooling_off"] * 2, *["ship"] * 2, "a"]
+    assert {e["Id"] for e in events if e.get("Name") == "a"} == {arn.rsplit("/", 1)[1]}
     for event, other in zip(events, shown, strict=True):
         assert event["EventTimestamp"].timestamp() == pytest.approx(
             other["EventTimestamp"] / 1000, abs=1e-4
@@ -825,3 +829,4 @@ def test_clients_of_other_services_are_told(
         getattr(cloud.client(service), operation)(**arguments)
     assert "AWS_ENDPOINT_URL_LAMBDA" in refused.value.response["Error"]["Message"]
     assert f"'{service}'" in refused.value.response["Error"]["Message"]
+    assert refused.value.response["Error"]["Code"] == "UnknownOperationException"
