@@ -27,9 +27,10 @@
 #include "io/timer_uv.h"
 
 /* The tail of the journal is folded in batches of this many records, or when its
- * oldest is this old; chosen: a restart reads at most so much. */
+ * oldest is this old; chosen: a restart reads at most so much. Waits take whole seconds,
+ * so half a second keeps the fold of what began a wait out of the way of its end. */
 #define FOLD_RECORDS 1024
-#define FOLD_DELAY_MS 1000
+#define FOLD_DELAY_MS 500
 
 /* Open files beside connections: the store's, the loop's and the listener's are
  * about twenty. */

@@ -400,6 +400,7 @@ int64_t dd_engine_next_due(struct dd_engine *engine)
             dd_journal_durable(engine->config.journal))
         return engine->now_ms;
     next = dd_journal_next_due(engine->config.journal);
+    next = earlier(next, dd_journal_next_commit(engine->config.journal));
     next = earlier(next, dd_sessions_next_due(engine));
     next = earlier(next, dd_dispatch_next_due(engine));
     dd_list_each(node, tmp, &engine->timeouts)

@@ -26,24 +26,33 @@ def test_types_on_the_wire() -> None:
     }
     assert error_object(OrderError())["ErrorType"].endswith("test_exceptions.OrderError")
     assert error_object(StepError("m", "ValueError", "data", ["line"])) == {
-        "ErrorType": "durabled.exceptions.StepError",
+        "ErrorType": "aws_durable_execution_sdk_python.exceptions.StepError",
         "ErrorMessage": "m",
         "ErrorData": "data",
         "StackTrace": ["line"],
     }
 
 
-def test_a_failed_operation_raises_its_wrapper_from_the_cause() -> None:
+@pytest.mark.parametrize(
+    "prefix", ["", "durabled.exceptions.", "aws_durable_execution_sdk_python.exceptions."]
+)
+def test_a_failed_operation_raises_its_wrapper_from_the_cause(prefix: str) -> None:
     error = {
-        "ErrorType": "durabled.exceptions.StepError",
+        "ErrorType": f"{prefix}StepError",
         "ErrorMessage": "m",
         "ErrorData": "d",
     }
     with pytest.raises(ChildContextError) as raised:
         raise_operation_error(ChildContextError, error)
-    assert raised.value.error_type == "durabled.exceptions.StepError"
+    assert raised.value.error_type == f"{prefix}StepError"
     assert (str(raised.value), raised.value.data) == ("m", "d")
     assert type(raised.value.__cause__) is StepError
+
+
+def test_a_class_of_somebody_else_is_not_ours() -> None:
+    with pytest.raises(ChildContextError) as raised:
+        raise_operation_error(ChildContextError, {"ErrorType": "shop.exceptions.StepError"})
+    assert type(raised.value.__cause__) is DurableOperationError
 
 
 def test_an_unknown_type_is_the_base_class() -> None:

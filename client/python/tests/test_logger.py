@@ -68,8 +68,6 @@ def test_a_logger_of_ones_own() -> None:
         debug = warning = error = exception = info
 
     own, kept = Own(), Lines()
-    make(False, logging.INFO, kept).with_logger(own).with_extra({"a": 1}).info(
-        "hello %s", "you"
-    )
+    make(False, logging.INFO, kept).with_logger(own).info("hello %s", "you")
     assert own.said == ["hello you"]
-    assert kept[0][2] == {"operationId": "id", "a": 1}
+    assert kept[0][2] == {"operationId": "id"}

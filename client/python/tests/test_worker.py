@@ -32,6 +32,8 @@ from durabled.retries import RetryPresets, RetryStrategyConfig, create_retry_str
 from durabled.serdes import SerDes, SerDesContext
 from scripted_daemon import ScriptedDaemon
 
+OFFICIAL = "aws_durable_execution_sdk_python.exceptions"
+
 
 @contextmanager
 def serving(daemon: Daemon, **functions: Any) -> Iterator[Client]:
@@ -150,7 +152,7 @@ def test_errors_are_the_same_live_and_on_replay(daemon: Daemon) -> None:
     assert len(seen) == 4
     assert seen[:2] == seen[2:]
     assert seen[0][:3] == (StepError, "boom", "ValueError")
-    assert seen[1] == (ChildContextError, "boom", "durabled.exceptions.StepError", StepError)
+    assert seen[1] == (ChildContextError, "boom", f"{OFFICIAL}.StepError", StepError)
 
 
 def test_uncaught_step_error_fails_the_execution(daemon: Daemon) -> None:
@@ -165,7 +167,7 @@ def test_uncaught_step_error_fails_the_execution(daemon: Daemon) -> None:
         run(daemon, handler)
     assert failed.value.status == "FAILED"
     assert failed.value.error == {
-        "ErrorType": "durabled.exceptions.StepError",
+        "ErrorType": f"{OFFICIAL}.StepError",
         "ErrorMessage": "boom",
     }
 

@@ -113,6 +113,19 @@ void await_park(struct dd_session *session, const struct dd_call *call)
     }
 }
 
+/* Whether a coordinator has asked what is next in the batch. */
+static bool batch_asked(const struct dd_session *session, const struct unit *batch)
+{
+    dd_list_each(node, tmp, &session->awaits)
+    {
+        const struct await *await = dd_container_of(node, struct await, node);
+
+        if (await->batch && await->context == batch)
+            return true;
+    }
+    return false;
+}
+
 void await_batch(struct dd_session *session, const struct dd_call *call)
 {
     struct unit *batch = unit_find(session, call->operation);
@@ -129,7 +142,7 @@ void await_batch(struct dd_session *session, const struct dd_call *call)
         answer_kind(session, call->id, DD_ANSWER_UNWIND);
         return;
     }
-    bad = awaits_name(session, batch) ? "operation: its batch is asked about by another call"
+    bad = batch_asked(session, batch) ? "operation: its batch is asked about by another call"
                                       : branches_decide(batch->branches, call->complete);
     if (bad) {
         dd_fail(&error, DD_OUT_OF_ORDER, "%s", bad);

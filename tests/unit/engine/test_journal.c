@@ -643,6 +643,47 @@ static void test_folds_by_count_and_age(void **state)
     teardown(&f);
 }
 
+/* Nothing else wakes an idle journal, so it says when it wants to be. */
+static void test_fold_that_met_no_room_is_tried_again(void **state)
+{
+    struct fixture f;
+    struct dd_error error;
+
+    (void)state;
+    setup(&f, 1, 5, 1000);
+    (void)start(&f);
+    settle(&f);
+    f.mem->fault = DD_STORE_MEM_FULL;
+    f.now_ms = dd_journal_next_commit(f.journal);
+    settle(&f);
+    assert_int_equal(dd_journal_accepts(f.journal, &error), DD_STORE_FULL);
+    f.now_ms = dd_journal_next_commit(f.journal);
+    settle(&f);
+    assert_int_equal(dd_store_mem_count(f.mem, DD_TABLE_HEADS), 1);
+    assert_int_equal(dd_journal_accepts(f.journal, &error), 0);
+    assert_int_equal(dd_journal_next_commit(f.journal), 0);
+    teardown(&f);
+}
+
+/* A fold by age waits for a commit of its own. */
+static void test_old_tail_rides_with_no_record(void **state)
+{
+    struct fixture f;
+
+    (void)state;
+    setup(&f, 1, 5, 1000);
+    (void)start(&f);
+    settle(&f);
+    f.now_ms += 1000;
+    (void)start(&f);
+    dd_journal_commit(f.journal, f.now_ms);
+    assert_true(dd_store_mem_step(f.mem));
+    assert_int_equal(dd_store_mem_count(f.mem, DD_TABLE_HEADS), 0);
+    settle(&f);
+    assert_int_equal(dd_store_mem_count(f.mem, DD_TABLE_HEADS), 2);
+    teardown(&f);
+}
+
 static void test_full_is_tried_again(void **state)
 {
     struct fixture f;
@@ -1272,6 +1313,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_groups_while_in_flight),
         cmocka_unit_test(test_folds_by_count_and_age),
+        cmocka_unit_test(test_fold_that_met_no_room_is_tried_again),
+        cmocka_unit_test(test_old_tail_rides_with_no_record),
         cmocka_unit_test(test_full_is_tried_again),
         cmocka_unit_test(test_failed_commit_is_final),
         cmocka_unit_test(test_high_mark),

@@ -7,12 +7,14 @@ goes to the daemon, which judges.
 
 from __future__ import annotations
 
+import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from durabled._crew import Crew
 from durabled._protocol import ErrorCode, Method
-from durabled._wire import CallError, Connection, ConnectionLostError, Reply
+from durabled._wire import Answer, CallError, Connection, ConnectionLostError, Reply
 from durabled.exceptions import (
     InvalidStateError,
     InvocationError,
@@ -20,6 +22,16 @@ from durabled.exceptions import (
     SuspendExecution,
     TerminationReason,
 )
+from durabled.lambda_service import (
+    ExecutionDetails,
+    OperationStatus,
+    OperationType,
+    TimestampConverter,
+)
+from durabled.lambda_service import Operation as OperationValue
+from durabled.plugin import PluginExecutor
+
+_log = logging.getLogger("durabled")
 
 PROFILE = "python"
 TERMINAL = frozenset(("SUCCEEDED", "FAILED", "CANCELLED", "TIMED_OUT", "STOPPED"))
@@ -37,7 +49,7 @@ class Cursor:
         # Something recorded has no place here: what is not found may still be recorded.
         self.gaps: bool = first["gaps"]
         self._take(first)
-        self.empty = not self._entries
+        self.empty = not self._entries and not self.gaps
 
     def _take(self, window: Mapping[str, Any]) -> None:
         for entry in window["operations"]:
@@ -45,11 +57,18 @@ class Cursor:
         self._more = window["more"]
 
     def at(self, context_id: str | None, position: int) -> Operation | None:
-        """What is recorded at this place; None: nothing."""
+        """What is recorded at this place; None: nothing. Blocks for the next window, which
+        the daemon has at hand."""
         place = (context_id, position)
         while self._more and place not in self._entries:
-            self._take(self._session.call("session.operations"))
+            self._take(self._session.next_window())
         return self._entries.get(place)
+
+    def all(self) -> Iterable[Operation]:
+        """All that have a place."""
+        while self._more:
+            self._take(self._session.next_window())
+        return self._entries.values()
 
 
 class Session:
@@ -61,22 +80,38 @@ class Session:
         event: str,
         request_id: str | None,
         deadline_ms: int | None,
+        plugins: PluginExecutor | None = None,
     ) -> None:
         self._connection = connection
         self._lock = threading.Lock()
         self._handles = 0
+        self.plugins = plugins or PluginExecutor(None)
+        self.crew = Crew()
         begun = connection.call(
             "session.begin",
             event=event,
             profile=PROFILE,
             request_id=request_id,
             deadline_ms=deadline_ms,
+            observe=True if self.plugins.has_plugins else None,
         )
         self._id: int = begun["session"]
         self.key: str = begun["key"]
         self.arn: str = begun["arn"]
         self.input: str | None = begun.get("input")
+        self.start_ms: int | None = begun.get("start_ms")
+        self.updated: frozenset[str] = frozenset(begun.get("updated") or ())
+        self._replayed: set[str] = set()
         self.cursor = Cursor(self, begun)
+        self.operations: dict[str, OperationValue] = {}
+        if self.plugins.has_plugins:
+            self._observe_all()
+
+    @property
+    def durable_execution_arn(self) -> str:
+        return self.arn
+
+    # -- calls --------------------------------------------------------------------------
 
     def new_handle(self) -> int:
         with self._lock:
@@ -84,18 +119,14 @@ class Session:
             return self._handles
 
     def post(self, method: Method, **params: Any) -> Reply:
-        return self.post_all((method, params))[0]
-
-    def post_all(self, *calls: tuple[Method, dict[str, Any]]) -> list[Reply]:
+        tap = self._observe if self.plugins.has_plugins else None
         try:
-            return self._connection.post_all(
-                [(method, {"session": self._id, **params}) for method, params in calls]
-            )
+            return self._connection.post(method, {"session": self._id, **params}, tap)
         except ConnectionLostError as error:
             raise SuspendExecution(str(error)) from error
 
     def result(self, reply: Reply, operation_id: str | None = None) -> dict[str, Any]:
-        """Waits for an answer; raises SuspendExecution when it says to unwind."""
+        """The answer, waited for; raises SuspendExecution when it says to unwind."""
         try:
             result = reply.result()
         except ConnectionLostError as error:
@@ -112,8 +143,8 @@ class Session:
             raise SuspendExecution("the execution waits")
         return result
 
-    def call(self, method: Method, **params: Any) -> dict[str, Any]:
-        return self.result(self.post(method, **params))
+    def next_window(self) -> dict[str, Any]:
+        return self.result(self.post("session.operations"))
 
     def log(self, time_ms: int, level: str, message: str, fields: Mapping[str, object]) -> None:
         """Sends a copy of a log line; may be dropped, never waits."""
@@ -136,4 +167,52 @@ class Session:
     def end(self, **outcome: Any) -> dict[str, Any]:
         """Ends the session; answered when all of it is acknowledged. May be called from a
         handler that was told to unwind, so a lost connection is for the caller to see."""
-        return self._connection.call("session.end", session=self._id, **outcome)
+        tap = self._observe if self.plugins.has_plugins else None
+        params = {"session": self._id, **outcome}
+        return self._connection.post("session.end", params, tap).result()
+
+    # -- what plugins are told ------------------------------------------------------------
+
+    def _observe_all(self) -> None:
+        """The operations as they stand when the invocation begins."""
+        execution = OperationValue(
+            operation_id=self.arn.rpartition("/")[2],
+            operation_type=OperationType.EXECUTION,
+            status=OperationStatus.STARTED,
+            start_timestamp=TimestampConverter.from_unix_millis(self.start_ms),
+            execution_details=ExecutionDetails(self.input),
+        )
+        self.operations[execution.operation_id] = execution
+        for entry in self.cursor.all():
+            operation = OperationValue.from_json_dict(entry)
+            self.operations[operation.operation_id] = operation
+
+    def _observe(self, answer: Answer) -> None:
+        """Sees each answer on the reader's thread, before its caller does."""
+        changed = answer and answer[1] and answer[1].get("changed")
+        if not changed:
+            return
+        try:
+            values = [OperationValue.from_json_dict(one) for one in changed]
+        except (ValueError, KeyError):
+            _log.exception("plugins are not told of a change that cannot be read")
+            return
+        before, after = self.operations, {one.operation_id: one for one in values}
+        self.operations = {**before, **after}
+        self.plugins.record(values, before)
+
+    def told_of_replay(self, recorded: Operation) -> None:
+        """Replay has met `recorded`: plugins are told, once, and only of what is open, or
+        has changed since the last invocation."""
+        if not self.plugins.has_plugins:
+            return
+        operation = OperationValue.from_json_dict(recorded)
+        if operation.operation_id in self.updated:
+            self.plugins.on_operation_update(operation)
+            return
+        with self._lock:
+            if operation.operation_id in self._replayed:
+                return
+            self._replayed.add(operation.operation_id)
+        if operation.status is not OperationStatus.READY:
+            self.plugins.on_operation_replay(operation)

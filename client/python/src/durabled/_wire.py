@@ -12,7 +12,6 @@ import socket
 import threading
 import weakref
 from collections.abc import Callable, Mapping
-from queue import SimpleQueue
 from typing import Any
 
 import msgpack
@@ -82,6 +81,10 @@ def _dial(path: str | os.PathLike[str] | None) -> socket.socket:
     )
 
 
+Answer = tuple[Any, Any] | None
+"""An error and a result, one of which is None; None: the connection is lost."""
+
+
 # A forked child must not keep the connections of its parent open: the daemon would not
 # see the parent end.
 _connections: weakref.WeakSet[Connection] = weakref.WeakSet()
@@ -96,22 +99,55 @@ os.register_at_fork(after_in_child=_close_in_child)
 
 
 class Reply:
-    """The answer to a call, once it comes."""
+    """The answer to a call, once it comes.
 
-    __slots__ = ("_queue",)
+    `tap` sees it first, on the thread that reads the connection, so in the order in which
+    the daemon gave the answers.
+    """
 
-    def __init__(self) -> None:
-        self._queue: SimpleQueue[tuple[Any, Any] | None] = SimpleQueue()
+    __slots__ = ("_answer", "_answered", "_lock", "_tap", "_watchers")
 
-    def put(self, answer: tuple[Any, Any] | None) -> None:
-        self._queue.put(answer)
+    def __init__(self, tap: Callable[[Answer], None] | None = None) -> None:
+        self._tap = tap
+        self._lock = threading.Lock()
+        self._answer: Answer = None
+        self._answered = False
+        self._watchers: list[Callable[[], object]] = []
+
+    def put(self, answer: Answer) -> None:
+        """The first answer counts."""
+        if self._tap:
+            self._tap(answer)
+        with self._lock:
+            if self._answered:
+                return
+            self._answer, self._answered = answer, True
+            watchers, self._watchers = self._watchers, []
+        for watcher in watchers:
+            watcher()
+
+    def watch(self, watcher: Callable[[], object]) -> None:
+        """Calls `watcher` once the answer is there: now, or on the reader's thread."""
+        with self._lock:
+            if not self._answered:
+                self._watchers.append(watcher)
+                return
+        watcher()
+
+    def wait(self) -> None:
+        """Blocks until the answer is there."""
+        if not self._answered:
+            arrived = threading.Lock()
+            arrived.acquire()
+            self.watch(arrived.release)
+            arrived.acquire()
 
     def result(self) -> dict[str, Any]:
-        """Waits for the answer; raises CallError or ConnectionLostError. Once only."""
-        answer = self._queue.get()
-        if answer is None:
+        """Waits for the answer; raises CallError or ConnectionLostError."""
+        self.wait()
+        if self._answer is None:
             raise ConnectionLostError("the connection to durabled is lost")
-        error, result = answer
+        error, result = self._answer
         if error is not None:
             raise CallError(
                 error["code"],
@@ -166,24 +202,23 @@ class Connection:
         """Makes a call and waits for its answer."""
         return self.post(method, params).result()
 
-    def post(self, method: Method, params: Mapping[str, Any]) -> Reply:
-        """Makes a call; the answer may be waited for later."""
-        return self.post_all([(method, params)])[0]
-
-    def post_all(self, calls: list[tuple[Method, Mapping[str, Any]]]) -> list[Reply]:
-        """Makes several calls in one write; they are served in this order."""
-        replies = [Reply() for _ in calls]
+    def post(
+        self,
+        method: Method,
+        params: Mapping[str, Any],
+        tap: Callable[[Answer], None] | None = None,
+    ) -> Reply:
+        """Makes a call; the answer may be waited for later, and `tap` sees it first."""
+        reply = Reply(tap)
         self._check_mine()
         with self._lock:
             if self._lost:
                 raise ConnectionLostError("the connection to durabled is lost")
-            frames = []
-            for (method, params), reply in zip(calls, replies, strict=True):
-                self._last += 1
-                frames.append(self._pack([0, self._last, method, [_without_none(params)]]))
-                self._open[self._last] = reply
-            self._send(b"".join(frames))
-        return replies
+            frame = self._pack([0, self._last + 1, method, [_without_none(params)]])
+            self._last += 1
+            self._open[self._last] = reply
+            self._send(frame)
+        return reply
 
     def notify(self, method: Notification, params: Mapping[str, Any]) -> None:
         """Sends what is never answered. Dropped, rather than waited for, when the socket

@@ -18,7 +18,7 @@ from typing import Any
 from durabled._protocol import Method
 from durabled._wire import CallError, Connection
 from durabled.config import Duration
-from durabled.exceptions import DurableExecutionsError
+from durabled.exceptions import DurableExecutionsError, error_object
 
 _WAIT_MS = 60_000  # of one call; a longer wait is several
 
@@ -164,6 +164,60 @@ class Client:
         """Stops an execution; returns its status. What is closed stays as it is."""
         status: str = self._call("execution.stop", execution=execution, error=error)["status"]
         return status
+
+    def callback_succeed(
+        self,
+        callback_id: str | None = None,
+        result: Any = None,
+        *,
+        execution: str | None = None,
+        operation: str | None = None,
+    ) -> None:
+        """Gives a callback its result: a text as it is, None as none, all else as JSON. The
+        callback is named by its id, or by an execution and the operation's name in it."""
+        text = result if result is None or isinstance(result, str) else json.dumps(result)
+        self._callback("callback.succeed", callback_id, execution, operation, payload=text)
+
+    def callback_fail(
+        self,
+        callback_id: str | None = None,
+        error: BaseException | dict[str, Any] | str | None = None,
+        *,
+        execution: str | None = None,
+        operation: str | None = None,
+    ) -> None:
+        """Lets a callback fail, with an exception, a message, or AWS's members."""
+        if isinstance(error, BaseException):
+            error = error_object(error)
+        elif isinstance(error, str):
+            error = {"ErrorMessage": error}
+        self._callback("callback.fail", callback_id, execution, operation, error=error)
+
+    def callback_heartbeat(
+        self,
+        callback_id: str | None = None,
+        *,
+        execution: str | None = None,
+        operation: str | None = None,
+    ) -> None:
+        """Says that somebody still works on it."""
+        self._callback("callback.heartbeat", callback_id, execution, operation)
+
+    def _callback(
+        self,
+        method: Method,
+        callback_id: str | None,
+        execution: str | None,
+        operation: str | None,
+        **params: Any,
+    ) -> None:
+        self._call(
+            method,
+            callback=callback_id,
+            execution=execution,
+            operation=operation,
+            **params,
+        )
 
     def functions(self) -> list[dict[str, Any]]:  # type: ignore[valid-type]
         """Every function that was ever registered."""

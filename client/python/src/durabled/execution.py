@@ -2,25 +2,42 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
-import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, overload
 
+from durabled._drive import Body, is_async
 from durabled._session import Session
 from durabled._wire import CallError, Connection
-from durabled.context import DurableContext
+from durabled.async_context import AsyncDurableContext
+from durabled.context import BaseContext, DurableContext
 from durabled.exceptions import (
+    CheckpointError,
+    InvalidStateError,
     InvocationError,
     SuspendExecution,
     error_object,
 )
-from durabled.logger import Logger
+from durabled.lambda_service import (
+    DurableExecutionInvocationOutput,
+    DurableServiceClient,
+    ErrorObject,
+    InvocationStatus,
+    Operation,
+    TimestampConverter,
+)
+from durabled.plugin import DurableInstrumentationPluginFactory, PluginExecutor
+from durabled.plugin_discovery import load_configured_plugins
 from durabled.types import LambdaContext
 
-Handler = Callable[[Any, DurableContext], Any]
+Handler = Callable[[Any, Any], Any]
+
+LAMBDA_RESPONSE_SIZE_LIMIT = 6 * 1024 * 1024 - 50
+"""What a function can return; the daemon records a larger result itself."""
 
 _shared_lock = threading.Lock()
 _shared: list[Connection] = []
@@ -37,12 +54,24 @@ class InvocationFailedError(Exception):
 class DurableFunction:
     """A handler made durable: callable as a function of (event, lambda_context)."""
 
-    def __init__(self, func: Handler) -> None:
+    def __init__(
+        self,
+        func: Handler,
+        plugins: Sequence[DurableInstrumentationPluginFactory] | None = None,
+    ) -> None:
         self._func = func
+        self._plugins = load_configured_plugins(plugins)
         functools.update_wrapper(self, func)
 
     def __call__(self, event: Any, lambda_context: LambdaContext | None = None) -> Any:
         """Attaches to the invocation that `event` describes; for Lambda's runtime."""
+        if isinstance(event, DurableExecutionInvocationInputWithClient):
+            raise InvalidStateError(
+                "the daemon makes the calls of the durable execution API: "
+                "a client of one's own cannot be used"
+            )
+        if isinstance(event, DurableExecutionInvocationInput):
+            event = event.to_json_dict()
         request_id = getattr(lambda_context, "aws_request_id", None)
         text = event if isinstance(event, str) else json.dumps(event)
         output = self.invoke(_shared_connection(), text, lambda_context, request_id)
@@ -58,8 +87,26 @@ class DurableFunction:
     ) -> str:
         """Runs one invocation. Returns the JSON text to return from the function; raises
         what the function is to raise, so that the invocation is retried."""
-        session = Session(connection, event, request_id, deadline_ms)
+        plugins = PluginExecutor(self._plugins)
+        session = Session(connection, event, request_id, deadline_ms, plugins)
+        with plugins.run():
+            try:
+                output = self._serve(session, lambda_context)
+            except BaseException as error:
+                # What the invocation fails with is for plugins to see, not to change.
+                with contextlib.suppress(BaseException):
+                    retry = DurableExecutionInvocationOutput.create_retry(_failure(error))
+                    plugins.on_invocation_end(retry)
+                raise
+            if plugins.has_plugins:
+                plugins.on_invocation_end(
+                    DurableExecutionInvocationOutput.from_dict(json.loads(output))
+                )
+            return output
+
+    def _serve(self, session: Session, lambda_context: LambdaContext | None) -> str:
         outcome, raised = self._run(session, lambda_context)
+        session.crew.join()
         try:
             ended = session.end(**outcome)
         except CallError as error:  # such as a result that no message can carry
@@ -75,17 +122,27 @@ class DurableFunction:
         self, session: Session, lambda_context: LambdaContext | None
     ) -> tuple[dict[str, Any], BaseException | None]:
         """What to tell session.end, and the exception it comes from."""
-        logger = Logger(logging.getLogger(), {"executionArn": session.arn}, copy=session.log)
-        context = DurableContext(
-            session, logger, lambda_context, replaying=not session.cursor.empty
-        )
+        kind: type[BaseContext] = DurableContext
+        if is_async(self._func):
+            kind = AsyncDurableContext
+        context = kind(session, lambda_context, replaying=not session.cursor.empty)
         try:
             blank = session.input is None or not session.input.strip()
             event = {} if blank else json.loads(session.input or "")
         except ValueError as error:
             return {"error": error_object(error), "invocation": True}, error
+        session.plugins.on_invocation_start(
+            session.arn,
+            session.cursor.empty,
+            TimestampConverter.from_unix_millis(session.start_ms),
+            lambda_context,
+            event,
+            lambda: session.operations,
+            sorted(session.updated),
+        )
+        handler = Body(session.crew, context._strand, self._func, event, context)
         try:
-            return {"payload": json.dumps(self._func(event, context))}, None
+            return {"payload": json.dumps(handler.block())}, None
         except SuspendExecution:
             return {"unwound": True}, None
         except InvocationError as error:
@@ -100,6 +157,12 @@ class DurableFunction:
             return {"error": failed, "invocation": True}, InvocationFailedError(failed)
 
 
+def _failure(error: BaseException) -> ErrorObject:
+    if isinstance(error, InvocationFailedError):
+        return ErrorObject.from_dict(error.error)
+    return ErrorObject.from_exception(error)
+
+
 def _shared_connection() -> Connection:
     """The process's connection to the daemon, opened when first needed."""
     with _shared_lock:
@@ -109,18 +172,134 @@ def _shared_connection() -> Connection:
 
 
 @overload
-def durable_execution(func: Handler) -> DurableFunction: ...
+def durable_execution(
+    func: Handler,
+    *,
+    boto3_client: Any = None,
+    plugins: Sequence[DurableInstrumentationPluginFactory] | None = None,
+) -> DurableFunction: ...
 @overload
 def durable_execution(
-    func: None = None, *, boto3_client: Any = None
+    func: None = None,
+    *,
+    boto3_client: Any = None,
+    plugins: Sequence[DurableInstrumentationPluginFactory] | None = None,
 ) -> Callable[[Handler], DurableFunction]: ...
 def durable_execution(
-    func: Handler | None = None, *, boto3_client: Any = None
+    func: Handler | None = None,
+    *,
+    boto3_client: Any = None,
+    plugins: Sequence[DurableInstrumentationPluginFactory] | None = None,
 ) -> DurableFunction | Callable[[Handler], DurableFunction]:
-    """Makes `handler(event, context)` a durable function.
+    """Makes `handler(event, context)` a durable function. One that is declared `async def`
+    is given an AsyncDurableContext.
 
-    `boto3_client` is taken for compatibility and not used: the daemon talks to AWS.
+    `plugins`: factories, each asked for one plugin an invocation. `boto3_client` is taken
+    for compatibility and not used: the daemon talks to AWS.
     """
     if func is None:
-        return DurableFunction
-    return DurableFunction(func)
+        return functools.partial(DurableFunction, plugins=plugins)
+    return DurableFunction(func, plugins)
+
+
+# --- the event of a durable function, as a value ----------------------------------------
+
+
+@dataclass(frozen=True)
+class InitialExecutionState:
+    """The operations that come with an event, and the marker of the next page."""
+
+    operations: list[Operation]
+    next_marker: str
+
+    @staticmethod
+    def from_dict(input_dict: Mapping[str, Any]) -> InitialExecutionState:
+        return InitialExecutionState._of(input_dict, Operation.from_dict)
+
+    @staticmethod
+    def from_json_dict(input_dict: Mapping[str, Any]) -> InitialExecutionState:
+        return InitialExecutionState._of(input_dict, Operation.from_json_dict)
+
+    @staticmethod
+    def _of(
+        data: Mapping[str, Any], read: Callable[[Mapping[str, Any]], Operation]
+    ) -> InitialExecutionState:
+        operations = [read(one) for one in data.get("Operations") or []]
+        return InitialExecutionState(operations, data.get("NextMarker", ""))
+
+    def to_dict(self) -> dict[str, Any]:
+        operations = [one.to_dict() for one in self.operations]
+        return {"Operations": operations, "NextMarker": self.next_marker}
+
+    def to_json_dict(self) -> dict[str, Any]:
+        operations = [one.to_json_dict() for one in self.operations]
+        return {"Operations": operations, "NextMarker": self.next_marker}
+
+
+@dataclass(frozen=True)
+class DurableExecutionInvocationInput:
+    """The event of a durable function."""
+
+    durable_execution_arn: str
+    checkpoint_token: str
+    initial_execution_state: InitialExecutionState
+    updated_operation_ids: list[str] = field(default_factory=list, kw_only=True)
+
+    @staticmethod
+    def from_dict(input_dict: Mapping[str, Any]) -> DurableExecutionInvocationInput:
+        return _input(input_dict, InitialExecutionState.from_dict)
+
+    @staticmethod
+    def from_json_dict(input_dict: Mapping[str, Any]) -> DurableExecutionInvocationInput:
+        return _input(input_dict, InitialExecutionState.from_json_dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        return self._with(self.initial_execution_state.to_dict())
+
+    def to_json_dict(self) -> dict[str, Any]:
+        return self._with(self.initial_execution_state.to_json_dict())
+
+    def _with(self, state: dict[str, Any]) -> dict[str, Any]:
+        return {
+            "DurableExecutionArn": self.durable_execution_arn,
+            "CheckpointToken": self.checkpoint_token,
+            "InitialExecutionState": state,
+            "UpdatedOperationIds": self.updated_operation_ids,
+        }
+
+
+def _input(
+    data: Mapping[str, Any], read: Callable[[Mapping[str, Any]], InitialExecutionState]
+) -> DurableExecutionInvocationInput:
+    return DurableExecutionInvocationInput(
+        data["DurableExecutionArn"],
+        data["CheckpointToken"],
+        read(data.get("InitialExecutionState", {})),
+        updated_operation_ids=list(data.get("UpdatedOperationIds", [])),
+    )
+
+
+@dataclass(frozen=True)
+class DurableExecutionInvocationInputWithClient(DurableExecutionInvocationInput):
+    """The same with a client of the API; the daemon takes none."""
+
+    service_client: DurableServiceClient
+
+    @staticmethod
+    def from_durable_execution_invocation_input(
+        invocation_input: DurableExecutionInvocationInput,
+        service_client: DurableServiceClient,
+    ) -> DurableExecutionInvocationInputWithClient:
+        return DurableExecutionInvocationInputWithClient(
+            **vars(invocation_input), service_client=service_client
+        )
+
+
+def handle_checkpoint_error(error: CheckpointError) -> DurableExecutionInvocationOutput:
+    """What a function ends with that can record nothing more: raises what is to be tried
+    again."""
+    if error.is_retryable():
+        raise error from None
+    return DurableExecutionInvocationOutput(
+        InvocationStatus.FAILED, error=ErrorObject.from_exception(error)
+    )

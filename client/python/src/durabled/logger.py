@@ -8,8 +8,13 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Protocol
 
 from durabled.types import LoggerInterface
+
+if TYPE_CHECKING:
+    from durabled.identifier import OperationIdentifier
 
 Copy = Callable[[int, str, str, Mapping[str, object]], None]
 """(time in ms, level, message, fields): keeps a copy of a line with the execution."""
@@ -19,7 +24,47 @@ def _never() -> bool:
     return False
 
 
-class Logger:
+class _Execution(Protocol):
+    @property
+    def durable_execution_arn(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class LogInfo:
+    """Where a line comes from."""
+
+    execution_state: _Execution
+    parent_id: str | None = None
+    operation_id: str | None = None
+    name: str | None = None
+    attempt: int | None = None
+
+    @classmethod
+    def from_operation_identifier(
+        cls,
+        execution_state: _Execution,
+        op_id: OperationIdentifier,
+        attempt: int | None = None,
+    ) -> LogInfo:
+        return cls(execution_state, op_id.parent_id, op_id.operation_id, op_id.name, attempt)
+
+    def with_parent_id(self, parent_id: str) -> LogInfo:
+        return replace(self, parent_id=parent_id)
+
+    def _extra(self) -> dict[str, object]:
+        extra: dict[str, object] = {"executionArn": self.execution_state.durable_execution_arn}
+        if self.parent_id:
+            extra["parentId"] = self.parent_id
+        if self.name:
+            extra["operationName"] = self.name
+        if self.attempt is not None:
+            extra["attempt"] = self.attempt
+        if self.operation_id:
+            extra["operationId"] = self.operation_id
+        return extra
+
+
+class Logger(LoggerInterface):
     """Wraps `logger`. `default_extra` goes with every record; what a call gives wins."""
 
     def __init__(
@@ -34,9 +79,19 @@ class Logger:
         self._is_replaying = is_replaying
         self._copy = copy
 
-    def with_extra(self, extra: Mapping[str, object]) -> Logger:
-        """The same logger with more in `extra`."""
-        return Logger(self._logger, {**self._extra, **extra}, self._is_replaying, self._copy)
+    @classmethod
+    def from_log_info(
+        cls,
+        logger: LoggerInterface,
+        info: LogInfo,
+        is_replaying: Callable[[], bool] = _never,
+        copy: Copy | None = None,
+    ) -> Logger:
+        return cls(logger, info._extra(), is_replaying, copy)
+
+    def with_log_info(self, info: LogInfo) -> Logger:
+        """The same logger with another `extra`."""
+        return Logger(self._logger, info._extra(), self._is_replaying, self._copy)
 
     def with_logger(self, logger: LoggerInterface) -> Logger:
         """The same `extra` on another logger."""

@@ -7,18 +7,17 @@ also carry their configuration, so that the daemon can apply them without asking
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
-from durabled.config import ChildConfig, Duration, JitterStrategy
-from durabled.exceptions import SuspendExecution, UnrecoverableError
+from durabled.config import ChildConfig, Duration, JitterStrategy, Numeric
 
 if TYPE_CHECKING:
+    from durabled.async_context import AsyncDurableContext
     from durabled.context import DurableContext
 
 T = TypeVar("T")
-Numeric = int | float
 Strategy = Callable[[Exception, int], "RetryDecision"]
 
 
@@ -40,6 +39,15 @@ class RetryDecision:
     @classmethod
     def no_retry(cls) -> RetryDecision:
         return cls(False, Duration())
+
+
+def exponential(initial: float, rate: Numeric, attempts: int, maximum: float) -> float:
+    """The delay after so many attempts, at most `maximum`."""
+    # A large exponent overflows a float long after the maximum is reached.
+    try:
+        return min(initial * float(rate) ** (attempts - 1), maximum)
+    except OverflowError:
+        return float(maximum)
 
 
 class _Filters:
@@ -83,12 +91,9 @@ class RetryStrategyConfig(_Filters):
         return self.max_delay.to_seconds()
 
     def base_delay(self, attempts: int) -> float:
-        # A large exponent overflows a float long after the maximum is reached.
-        try:
-            delay = self.initial_delay_seconds * float(self.backoff_rate) ** (attempts - 1)
-        except OverflowError:
-            return float(self.max_delay_seconds)
-        return min(delay, self.max_delay_seconds)
+        return exponential(
+            self.initial_delay_seconds, self.backoff_rate, attempts, self.max_delay_seconds
+        )
 
     def to_wire(self) -> dict[str, Any]:
         return {
@@ -218,38 +223,38 @@ class RetryPresets:
 
 @dataclass(frozen=True)
 class WithRetryConfig(Generic[T]):
-    """`retry_strategy`: None is create_retry_strategy()."""
+    """`retry_strategy`: None is create_retry_strategy(). Without the child context the last
+    error is raised as it is."""
 
     retry_strategy: Strategy | None = None
     wrap_with_run_in_child_context: bool = True
     child_context_config: ChildConfig[T] | None = None
 
 
+@overload
+def with_retry(
+    context: AsyncDurableContext,
+    func: Callable[[AsyncDurableContext, int], Awaitable[T] | T],
+    config: WithRetryConfig[T],
+    name: str | None = None,
+) -> Awaitable[T]: ...
+@overload
 def with_retry(
     context: DurableContext,
     func: Callable[[DurableContext, int], T],
     config: WithRetryConfig[T],
     name: str | None = None,
-) -> T:
+) -> T: ...
+def with_retry(
+    context: Any,
+    func: Callable[[Any, int], Any],
+    config: WithRetryConfig[Any],
+    name: str | None = None,
+) -> Any:
     """Runs `func(context, attempt)`, which may use any operation, until it succeeds or the
     strategy gives up; between attempts the execution waits."""
     strategy = config.retry_strategy or create_retry_strategy()
-
-    def loop(inner: DurableContext) -> T:
-        attempt = 1
-        while True:
-            try:
-                return func(inner, attempt)
-            except (UnrecoverableError, SuspendExecution):
-                raise
-            except Exception as error:
-                decision = strategy(error, attempt)
-                if not decision.should_retry:
-                    raise
-            backoff = f"{name}-backoff-{attempt}" if name else None
-            inner.wait(Duration(max(1, decision.delay_seconds)), name=backoff)
-            attempt += 1
-
-    if not config.wrap_with_run_in_child_context:
-        return loop(context)
-    return context.run_in_child_context(loop, name=name, config=config.child_context_config)
+    child_config: ChildConfig[Any] | None = None
+    if config.wrap_with_run_in_child_context:
+        child_config = config.child_context_config or ChildConfig()
+    return context._perform(context._repeat(func, strategy, name, child_config))

@@ -18,6 +18,7 @@ from enum import StrEnum
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
+from durabled.concurrency.models import BatchResult
 from durabled.exceptions import RetryableSerDesError, SerDesError
 
 T = TypeVar("T")
@@ -39,6 +40,7 @@ class TypeTag(StrEnum):
     TUPLE = "t"
     LIST = "l"
     DICT = "m"
+    BATCH_RESULT = "br"
 
 
 @dataclass(frozen=True)
@@ -99,13 +101,18 @@ class JsonSerDes(SerDes[T]):
 
 # Of each type its tag, how it is written and how it is read. Subclasses come before
 # their bases: bool is an int, datetime is a date.
-_SCALARS: tuple[tuple[type, TypeTag, Callable[[Any], Any], Callable[[Any], Any]], ...] = (
-    (type(None), TypeTag.NONE, lambda v: v, lambda v: v),
-    (str, TypeTag.STR, lambda v: v, lambda v: v),
-    (bool, TypeTag.BOOL, lambda v: v, lambda v: v),
-    (int, TypeTag.INT, lambda v: v, lambda v: v),
-    (float, TypeTag.FLOAT, lambda v: v, lambda v: v),
-    (bytes, TypeTag.BYTES, lambda v: base64.b64encode(v).decode(), base64.b64decode),
+_SCALARS: tuple[tuple[Any, TypeTag, Callable[[Any], Any], Callable[[Any], Any]], ...] = (
+    (type(None), TypeTag.NONE, lambda v: v, lambda v: None),
+    (str, TypeTag.STR, lambda v: v, str),
+    (bool, TypeTag.BOOL, lambda v: v, bool),
+    (int, TypeTag.INT, lambda v: v, int),
+    (float, TypeTag.FLOAT, lambda v: v, float),
+    (
+        (bytes, bytearray, memoryview),
+        TypeTag.BYTES,
+        lambda v: base64.b64encode(bytes(v)).decode(),
+        base64.b64decode,
+    ),
     (UUID, TypeTag.UUID, str, UUID),
     (Decimal, TypeTag.DECIMAL, str, Decimal),
     (datetime, TypeTag.DATETIME, datetime.isoformat, datetime.fromisoformat),
@@ -123,45 +130,62 @@ def _encode(value: Any) -> EncodedValue:
     for cls, tag, write, _ in _SCALARS:
         if isinstance(value, cls):
             return EncodedValue(tag, write(value))
+    if isinstance(value, BatchResult):
+        return EncodedValue(TypeTag.BATCH_RESULT, _encode(value.to_dict()).value)
     if isinstance(value, tuple):
         return EncodedValue(TypeTag.TUPLE, [_wrapped(item) for item in value])
     if isinstance(value, list):
         return EncodedValue(TypeTag.LIST, [_wrapped(item) for item in value])
     if isinstance(value, dict):
-        for key in value:
-            if isinstance(key, tuple):
-                raise SerDesError("Tuple keys not supported")
+        if any(isinstance(key, tuple) for key in value):
+            raise SerDesError("Tuple keys not supported")
         return EncodedValue(TypeTag.DICT, {k: _wrapped(v) for k, v in value.items()})
     raise SerDesError(f"Unsupported type: {type(value)}")
 
 
-def _unwrapped(data: Any) -> Any:
-    if not isinstance(data, dict) or "t" not in data or "v" not in data:
-        raise SerDesError('Malformed envelope: missing "t" or "v" at root.')
+def _is_envelope(data: Any) -> bool:
+    return isinstance(data, dict) and "t" in data and "v" in data
+
+
+def _tag(text: Any) -> TypeTag:
     try:
-        tag = TypeTag(data["t"])
+        return TypeTag(text)
     except ValueError:
-        raise SerDesError(f"Unknown type tag: {data['t']!r}") from None
-    value = data["v"]
-    if tag is TypeTag.LIST:
-        return [_unwrapped(item) for item in value]
-    if tag is TypeTag.TUPLE:
-        return tuple(_unwrapped(item) for item in value)
-    if tag is TypeTag.DICT:
-        return {key: _unwrapped(item) for key, item in value.items()}
+        raise SerDesError(f'Unknown type tag: "{text}"') from None
+
+
+def _unwrapped(data: Any) -> Any:
+    return _decode(_tag(data["t"]), data["v"]) if _is_envelope(data) else data
+
+
+def _decode(tag: TypeTag, value: Any) -> Any:
+    if tag in (TypeTag.LIST, TypeTag.TUPLE):
+        if not isinstance(value, list):
+            raise SerDesError(f"Expected list, got {type(value)}")
+        items = [_unwrapped(item) for item in value]
+        return items if tag is TypeTag.LIST else tuple(items)
+    if tag in (TypeTag.DICT, TypeTag.BATCH_RESULT):
+        if not isinstance(value, dict):
+            raise SerDesError(f"Expected dict, got {type(value)}")
+        members = {key: _unwrapped(item) for key, item in value.items()}
+        return members if tag is TypeTag.DICT else BatchResult.from_dict(members)
     return _READERS[tag](value)
 
 
-class ExtendedTypeSerDes(SerDes[Any]):
+class ExtendedTypeSerDes(SerDes[T]):
     """JSON that keeps Python's common types. The default of every operation."""
 
-    def serialize(self, value: Any, serdes_context: SerDesContext | None = None) -> str:
+    def serialize(self, value: Any, context: SerDesContext | None = None) -> str:
         plain = value if SerDes.is_primitive(value) else _wrapped(value)
         return json.dumps(plain, separators=(",", ":"))
 
-    def deserialize(self, data: str, serdes_context: SerDesContext | None = None) -> Any:
+    def deserialize(self, data: str, context: SerDesContext | None = None) -> Any:
         value = json.loads(data)
-        return value if SerDes.is_primitive(value) else _unwrapped(value)
+        if SerDes.is_primitive(value):
+            return value
+        if not _is_envelope(value):
+            raise SerDesError('Malformed envelope: missing "t" or "v" at root.')
+        return _unwrapped(value)
 
 
 DEFAULT_JSON_SERDES: SerDes[Any] = JsonSerDes()

@@ -8,6 +8,7 @@ then are named to it, so that nobody else is given them meanwhile.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import logging
@@ -18,6 +19,7 @@ import time
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from inspect import isawaitable
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -26,6 +28,7 @@ from durabled.exceptions import error_object
 from durabled.execution import DurableFunction, InvocationFailedError
 
 Function = DurableFunction | Callable[[Any, Any], Any]
+"""Durable, or plain: called with the payload and a context, once; may be async."""
 
 _log = logging.getLogger("durabled.worker")
 
@@ -44,17 +47,27 @@ class FunctionOptions:
 
 @dataclass
 class InvocationContext:
-    """What a handler sees as its Lambda context."""
+    """What a function sees as its Lambda context."""
 
     aws_request_id: str
-    function_name: str
-    invoked_function_arn: str
+    function_name: str | None
+    invoked_function_arn: str | None
     deadline_ms: int | None
+    tenant_id: str | None = None
+    function_version: str | None = "$LATEST"
+    memory_limit_in_mb: str | None = None
+    log_group_name: str | None = None
+    log_stream_name: str | None = None
+    client_context: Any | None = None
+    identity: Any | None = None
 
     def get_remaining_time_in_millis(self) -> int:
         if self.deadline_ms is None:
             return 2**31 - 1
         return max(0, self.deadline_ms - time.time_ns() // 1_000_000)
+
+    def log(self, msg: Any) -> None:
+        _log.info("%s", msg)
 
 
 class Worker:
@@ -139,9 +152,11 @@ class Worker:
 
     def _register(self, connection: Connection) -> None:
         functions = []
-        for name in self._functions:
+        for name, function in self._functions.items():
             options = self._options.get(name, FunctionOptions())
             declared = {"name": name, **vars(options)}
+            if not isinstance(function, DurableFunction):
+                declared["durable"] = False
             functions.append({k: v for k, v in declared.items() if v is not None})
         # Held until registered: what ends meanwhile must be told to this connection.
         with self._lock:
@@ -244,12 +259,14 @@ class Worker:
             invocation["function"],
             invocation["function"],
             deadline_ms,
+            invocation.get("tenant_id"),
         )
         if isinstance(function, DurableFunction):
             return function.invoke(
                 connection, invocation["event"], context, invocation["request_id"], deadline_ms
             )
-        return json.dumps(function(json.loads(invocation["event"]), context))
+        value = function(json.loads(invocation["event"] or "null"), context)
+        return json.dumps(asyncio.run(_awaited(value)) if isawaitable(value) else value)
 
     def _forget(self, request_id: str) -> None:
         """The code of an invocation has ended. Where another connection was told that it
@@ -262,3 +279,7 @@ class Worker:
             # Lost again: the next one is not told that it runs.
             with contextlib.suppress(ConnectionLostError):
                 current.post("worker.release", {"request_ids": [request_id]})
+
+
+async def _awaited(value: Any) -> Any:
+    return await value

@@ -1,0 +1,1 @@
+"""Batches: several branches at once."""
