@@ -39,7 +39,6 @@ def logical_id(handler: Callable[..., Any]) -> str:
 
 def meets(
     *requirements: str,
-    durable: bool = True,
     environment: dict[str, Any] | None = None,
     **properties: Any,
 ) -> Callable[[H], H]:
@@ -48,8 +47,6 @@ def meets(
     def register(handler: H) -> H:
         name = logical_id(handler)
         assert name not in _resources, name
-        if durable:
-            properties["DurableConfig"] = {"ExecutionTimeout": 300, "RetentionPeriodInDays": 1}
         if environment:
             properties["Environment"] = {"Variables": environment}
         module = handler.__module__.rpartition(".")[2]
@@ -74,6 +71,7 @@ def template() -> dict[str, Any]:
                 "Runtime": "python3.13",
                 "CodeUri": str(Path(__file__).parent),
                 "Timeout": 60,
+                "DurableConfig": {"ExecutionTimeout": 300, "RetentionPeriodInDays": 1},
                 "LoggingConfig": {"LogFormat": "JSON"},
             }
         },

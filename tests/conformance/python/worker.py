@@ -70,14 +70,12 @@ class Foreign(DurableFunction):
 def load(function: Function) -> Any:
     module, _, name = function.handler.rpartition(".")
     handler = getattr(importlib.import_module(module), name)
-    if function.durable and not isinstance(handler, DurableFunction):
-        return Foreign(handler)
-    return handler
+    return handler if isinstance(handler, DurableFunction) else Foreign(handler)
 
 
 def end_with_parent(parent: int) -> None:
-    """Whatever ends the process that forked this one, ends this one."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    """Whatever ends the process that forked this one, stops this one."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != parent:
         os._exit(0)
 
@@ -110,25 +108,17 @@ def main() -> None:
     log_to(log)
 
     running: dict[int, Function] = {}
+    parent = os.getpid()
 
     def start(function: Function) -> None:
-        parent = os.getpid()
         pid = os.fork()
         if pid == 0:
             end_with_parent(parent)
             serve(function, handlers[function])
         running[pid] = function
 
-    def stop(*_: Any) -> NoReturn:
-        for pid in running:
-            os.kill(pid, signal.SIGTERM)
-        for pid in running:
-            os.waitpid(pid, 0)
-        sys.exit(0)
-
     for function in served:
         start(function)
-    signal.signal(signal.SIGTERM, stop)
     while True:
         pid, _ = os.wait()
         start(running.pop(pid))
