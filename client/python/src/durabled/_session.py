@@ -175,8 +175,10 @@ class Session:
 
     def _observe_all(self) -> None:
         """The operations as they stand when the invocation begins."""
+        *_, name, id_ = self.arn.split("/")
         execution = OperationValue(
-            operation_id=self.arn.rpartition("/")[2],
+            operation_id=id_,
+            name=name,
             operation_type=OperationType.EXECUTION,
             status=OperationStatus.STARTED,
             start_timestamp=TimestampConverter.from_unix_millis(self.start_ms),
