@@ -28,7 +28,6 @@ from durabled.identifier import OperationIdNamespace
 from durabled.lambda_service import (
     ErrorObject,
     OperationStatus,
-    TimestampConverter,
 )
 from durabled.plugin import (
     OperationStartInfo,
@@ -188,11 +187,10 @@ class Place:
         status = self.found["Status"] if self.found else None
         if not plugins.has_plugins or not (again or status in (None, "READY")):
             return
-        started = self.found["StartTimestamp"] if self.found else None
         plugins.execute_plugins(
             OperationStartInfo(
                 **self._told(),
-                start_time=TimestampConverter.from_unix_millis(started),
+                start_time=None,
                 is_replayed=again or self.found is not None,
                 status=OperationStatus.STARTED,
             )
