@@ -676,22 +676,28 @@ static void pack_event_details(msgpack_packer *packer, const struct dd_fact *fac
     }
 }
 
-void dd_wire_pack_event(msgpack_packer *packer, const struct dd_fact *fact, bool data)
+void dd_wire_pack_event(msgpack_packer *packer, const struct dd_fact *fact,
+                        const struct dd_operation *subject, bool data)
 {
     const char *type = dd_fact_event_type(fact->kind);
+    size_t identity = 0;
     char details[64];
 
+    if (subject)
+        identity = (size_t)(subject->id != NULL) + (subject->name != NULL) +
+                   (subject->sub_type != NULL) + (subject->parent_id != NULL);
     snprintf(details, sizeof details, "%sDetails", type);
-    msgpack_pack_map(packer, 4 + (size_t)(fact->id != NULL) + (fact->name != NULL) +
-                                 (fact->sub_type != NULL) + (fact->parent_id != NULL));
+    msgpack_pack_map(packer, 4 + identity);
     pack_int_member(packer, "EventId", fact->event_id);
     dd_pack_cstr(packer, "EventType");
     dd_pack_cstr(packer, type);
     pack_int_member(packer, "EventTimestamp", fact->time_ms);
-    pack_member(packer, "Id", fact->id);
-    pack_member(packer, "Name", fact->name);
-    pack_member(packer, "SubType", fact->sub_type);
-    pack_member(packer, "ParentId", fact->parent_id);
+    if (subject) {
+        pack_member(packer, "Id", subject->id);
+        pack_member(packer, "Name", subject->name);
+        pack_member(packer, "SubType", subject->sub_type);
+        pack_member(packer, "ParentId", subject->parent_id);
+    }
     dd_pack_cstr(packer, details);
     pack_event_details(packer, fact, data);
 }

@@ -99,8 +99,8 @@ int dd_executions_stop(struct dd_engine *engine, struct dd_resident *resident,
 /* The page being filled: of the events `low` to `high`, as many as its bytes allow.
  * They come oldest first, so a reverse page that is full loses its oldest. */
 struct page {
-    struct dd_history *history;
     const struct dd_execution *execution;
+    struct dd_history *history;
     msgpack_packer packer;
     uint32_t low, high;
     size_t *lengths; /* of the encoded events, in the order they came */
@@ -126,26 +126,6 @@ static void page_bounds(struct page *page, const struct dd_history *history, uin
     }
 }
 
-/* The event of a fact names its operation in full, which the fact does only where it
- * creates it (service-api 7.1). */
-static void pack_event(struct page *page, const struct dd_fact *fact)
-{
-    struct dd_fact event = *fact;
-    const struct dd_operation *operation = NULL;
-
-    if (fact->type == DD_TYPE_EXECUTION)
-        operation = dd_execution_operation(page->execution);
-    else if (fact->id)
-        operation = dd_execution_operation_of(page->execution, dd_text_span(fact->id));
-    if (operation) {
-        event.id = operation->id;
-        event.parent_id = operation->parent_id;
-        event.name = operation->name;
-        event.sub_type = operation->sub_type;
-    }
-    dd_wire_pack_event(&page->packer, &event, page->history->data);
-}
-
 static bool visit_fact(void *user, const struct dd_fact *fact)
 {
     struct page *page = user;
@@ -157,7 +137,8 @@ static bool visit_fact(void *user, const struct dd_fact *fact)
     if (fact->event_id > page->high ||
         (!history->reverse && page->len > 0 && before >= DD_PAGE_BYTES_MAX))
         return false;
-    pack_event(page, fact);
+    dd_wire_pack_event(&page->packer, fact, dd_execution_subject(page->execution, fact),
+                       history->data);
     page->lengths[page->len++] = history->events.len - before;
     while (history->reverse && page->first + 1 < page->len &&
            history->events.len > DD_PAGE_BYTES_MAX)
@@ -185,7 +166,7 @@ static void turn(struct page *page)
 int dd_executions_history(struct dd_engine *engine, struct dd_resident *resident,
                           struct dd_history *history, struct dd_error *error)
 {
-    struct page page = {.history = history, .execution = resident->execution};
+    struct page page = {.execution = resident->execution, .history = history};
     struct dd_head head;
     int rc;
 

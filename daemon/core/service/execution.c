@@ -125,6 +125,17 @@ const struct dd_operation *dd_execution_operation(const struct dd_execution *exe
     return execution->operations[0];
 }
 
+const struct dd_operation *dd_execution_subject(const struct dd_execution *execution,
+                                                const struct dd_fact *fact)
+{
+    const struct dd_node *node;
+
+    if (fact->type == DD_TYPE_EXECUTION)
+        return dd_execution_operation(execution);
+    node = fact->id ? dd_execution_find(execution, dd_text_span(fact->id)) : NULL;
+    return node ? &node->operation : NULL;
+}
+
 struct dd_text *dd_execution_result(const struct dd_execution *execution)
 {
     return execution->result;
@@ -184,14 +195,6 @@ static const struct dd_operation *awaited(const struct dd_execution *execution)
             return execution->operations[i];
     }
     return NULL;
-}
-
-const struct dd_operation *dd_execution_operation_of(const struct dd_execution *execution,
-                                                     struct dd_span id)
-{
-    const struct dd_node *node = dd_execution_find(execution, id);
-
-    return node ? &node->operation : NULL;
 }
 
 void dd_execution_standing(const struct dd_execution *execution, struct dd_standing *out)

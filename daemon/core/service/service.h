@@ -285,9 +285,10 @@ int dd_execution_check(const struct dd_execution *execution,
 const struct dd_operation *const *dd_execution_operations(const struct dd_execution *execution,
                                                           size_t *out_len);
 
-/* The operation with this id, or NULL. Borrowed. */
-const struct dd_operation *dd_execution_operation_of(const struct dd_execution *execution,
-                                                     struct dd_span id);
+/* What a fact is about: an operation, EXECUTION for the execution's own facts, and
+ * NULL for an invocation's. Borrowed. */
+const struct dd_operation *dd_execution_subject(const struct dd_execution *execution,
+                                                const struct dd_fact *fact);
 
 /* Why the execution stands where it stands, as data for one sentence. */
 struct dd_standing {

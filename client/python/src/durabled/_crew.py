@@ -11,16 +11,15 @@ from queue import SimpleQueue
 from typing import Any
 
 
-class Crew:
-    """Threads are started when they are needed, used again, and never more than jobs that
-    run at once."""
+class Pool:
+    """The threads of one batch: at most `size`, started when they are needed, used again."""
 
-    def __init__(self) -> None:
+    def __init__(self, size: int) -> None:
+        self._size = size
         self._lock = threading.Lock()
         self._jobs: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._idle = 0
-        self._tasks: set[asyncio.Task[Any]] = set()
 
     def submit(self, job: Callable[[], object]) -> None:
         """Runs `job`, which must not raise, beside the caller and in its context."""
@@ -28,7 +27,7 @@ class Crew:
         with self._lock:
             if self._idle:
                 self._idle -= 1
-            else:
+            elif len(self._threads) < self._size:
                 name = f"durabled-branch-{len(self._threads)}"
                 thread = threading.Thread(target=self._serve, name=name, daemon=True)
                 thread.start()
@@ -41,17 +40,40 @@ class Crew:
             with self._lock:
                 self._idle += 1
 
+    def close(self) -> None:
+        """Each thread ends when its job has; nothing more is submitted."""
+        for _ in self._threads:
+            self._jobs.put(None)
+
     def join(self) -> None:
-        """Returns when every thread has ended; those that run may submit more."""
+        for thread in self._threads:
+            thread.join()
+
+
+class Crew:
+    """All of one invocation."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._pools: list[Pool] = []
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    def pool(self, size: int) -> Pool:
+        """A pool that join() waits for, once it is closed."""
+        pool = Pool(size)
+        with self._lock:
+            self._pools.append(pool)
+        return pool
+
+    def join(self) -> None:
+        """Returns when every thread has ended; those that run may have made more pools."""
         while True:
             with self._lock:
-                threads, self._threads = self._threads, []
-            if not threads:
+                pools, self._pools = self._pools, []
+            if not pools:
                 return
-            for _ in threads:
-                self._jobs.put(None)
-            for thread in threads:
-                thread.join()
+            for pool in pools:
+                pool.join()
 
     def start(self, job: Coroutine[Any, Any, object]) -> None:
         """Runs `job`, which must not raise, as a task."""

@@ -18,7 +18,7 @@ from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, wait
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, TypeVar
 
-from durabled._crew import Crew
+from durabled._crew import Crew, Pool
 from durabled._wire import Reply
 from durabled.exceptions import StepTimeoutError, SuspendExecution
 
@@ -276,6 +276,17 @@ class Strand:
 
 
 current: contextvars.ContextVar[Strand] = contextvars.ContextVar("durabled_strand")
+"""The strand of the context whose body runs now."""
+
+
+@contextlib.contextmanager
+def on(strand: Strand) -> Iterator[None]:
+    """Around the body of a context."""
+    token = current.set(strand)
+    try:
+        yield
+    finally:
+        current.reset(token)
 
 
 # --- user code --------------------------------------------------------------------------
@@ -289,24 +300,17 @@ def is_async(func: Callable[..., Any]) -> bool:
 
 
 class Body(Need):
-    """User code that is given a context of its own: a handler, a child, a branch. It runs
-    where its driver runs; what it awaits is awaited."""
+    """User code that is given a context: a handler, a child, a branch. It runs where its
+    driver runs; what it awaits is awaited."""
 
-    def __init__(
-        self, crew: Crew, strand: Strand, func: Callable[..., Any], *args: Any
-    ) -> None:
+    def __init__(self, crew: Crew, func: Callable[..., Any], *args: Any) -> None:
         self._crew = crew
-        self._strand = strand
         self._func = func
         self._args = args
 
     def block(self) -> Any:
-        token = current.set(self._strand)
-        try:
-            value = self._func(*self._args)
-            return asyncio.run(self._whole(value)) if inspect.isawaitable(value) else value
-        finally:
-            current.reset(token)
+        value = self._func(*self._args)
+        return asyncio.run(self._whole(value)) if inspect.isawaitable(value) else value
 
     async def _whole(self, value: Any) -> Any:
         """A body that is async in a world that is not has a loop to itself."""
@@ -316,12 +320,8 @@ class Body(Need):
             await self._crew.settle()
 
     async def wait(self) -> Any:
-        token = current.set(self._strand)
-        try:
-            value = self._func(*self._args)
-            return await _plainly(value) if inspect.isawaitable(value) else value
-        finally:
-            current.reset(token)
+        value = self._func(*self._args)
+        return await _plainly(value) if inspect.isawaitable(value) else value
 
 
 async def _plainly(value: Any) -> Any:
@@ -412,8 +412,9 @@ def _on_thread(func: Callable[..., Any], *args: Any) -> Future[Any]:
 class Spawned(Need):
     """A branch that runs beside its parent: gives what Joined takes. It must not raise."""
 
-    def __init__(self, crew: Crew, op: Op[None]) -> None:
+    def __init__(self, crew: Crew, pool: Pool, op: Op[None]) -> None:
         self._crew = crew
+        self._pool = pool
         self._op = op
         self._ended = Reply()
 
@@ -424,7 +425,7 @@ class Spawned(Need):
             finally:
                 self._ended.put(None)
 
-        self._crew.submit(job)
+        self._pool.submit(job)
         return self._ended
 
     async def wait(self) -> Reply:

@@ -230,9 +230,7 @@ class BaseContext:
             while True:
                 attempt += 1
                 try:
-                    return (
-                        yield Body(self._session.crew, context._strand, func, context, attempt)
-                    )
+                    return (yield Body(self._session.crew, func, context, attempt))
                 except Exception as error:
                     decision = strategy(error, attempt)
                     if not decision.should_retry:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, overload
 
-from durabled._drive import Body, is_async
+from durabled._drive import Body, is_async, on
 from durabled._session import Session
 from durabled._wire import CallError, Connection
 from durabled.async_context import AsyncDurableContext
@@ -140,9 +140,10 @@ class DurableFunction:
             lambda: session.operations,
             sorted(session.updated),
         )
-        handler = Body(session.crew, context._strand, self._func, event, context)
         try:
-            return {"payload": json.dumps(handler.block())}, None
+            with on(context._strand):
+                value = Body(session.crew, self._func, event, context).block()
+            return {"payload": json.dumps(value)}, None
         except SuspendExecution:
             return {"unwound": True}, None
         except InvocationError as error:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, overload
 
+from durabled._crew import Crew, Pool
 from durabled._drive import Answered, Joined, Op, Spawned
 from durabled._session import TERMINAL
 from durabled._wire import Reply
@@ -165,6 +166,14 @@ class _Coordinator:
             return (yield from self._rebuild(answer.get("payload")))
         if not self._branches:
             return BatchResult([], self._policy.reason(0, 0))
+        crew = self._session.crew
+        pool = crew.pool(self._config.max_concurrency or len(self._branches))
+        try:
+            return (yield from self._coordinate(crew, pool))
+        finally:
+            pool.close()
+
+    def _coordinate(self, crew: Crew, pool: Pool) -> Op[BatchResult[Any]]:
         complete = None
         while True:
             answer = yield from self._ask(complete)
@@ -174,7 +183,7 @@ class _Coordinator:
                 for index in answer["branches"]:
                     self._progress.apply({"index": index, "status": "STARTED"})
                     op = self._run_branch(index)
-                    self._spawned[index] = yield Spawned(self._session.crew, op)
+                    self._spawned[index] = yield Spawned(crew, pool, op)
             else:
                 complete = self._decide(answer["changes"])
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
-from durabled._drive import Answered, Body, Op
+from durabled._drive import Answered, Body, Op, current, on
 from durabled._protocol import Method
 from durabled._wire import Reply
 from durabled.config import ChildConfig
@@ -72,7 +72,7 @@ def body_of(func: Callable[..., Any], *args: Any) -> ChildBody:
     """User code as the body of a context."""
 
     def body(child: BaseContext, _: Mapping[str, Any]) -> Op[Any]:
-        return need(Body(child._session.crew, child._strand, func, child, *args))
+        return need(Body(child._session.crew, func, child, *args))
 
     return body
 
@@ -125,11 +125,13 @@ class Child:
         if answer["outcome"] == "done":
             return place.value(answer, self._serdes, ChildContextError)
         lent = self._own_strand and not self._beside
+        child = self._context._below(place, self._handle, self._kind)
         with (
             left_open(self._session, self._handle, strand=self._own_strand),
-            self._context._strand.lent(self._handle) if lent else nullcontext(),
+            current.get(self._context._strand).lent(self._handle) if lent else nullcontext(),
+            on(child._strand),
         ):
-            return (yield from self._run_body(answer))
+            return (yield from self._run_body(child, answer))
 
     def _not_virtual(self) -> str:
         if self._beside:
@@ -163,9 +165,8 @@ class Child:
         answer: dict[str, Any] = yield Answered(self._session, reply, place.id)
         return answer
 
-    def _run_body(self, answer: Mapping[str, Any]) -> Op[Any]:
+    def _run_body(self, child: BaseContext, answer: Mapping[str, Any]) -> Op[Any]:
         place, replayed = self._place, bool(answer.get("replay_children"))
-        child = self._context._below(place, self._handle, self._kind)
         try:
             attempt = 1 if place.found is None else None
             body = self._body(child, answer)
