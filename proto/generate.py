@@ -58,7 +58,8 @@ def methods_inc(protocol: Protocol) -> str:
 
 def errors_inc(protocol: Protocol) -> str:
     rows = [
-        f'    X({e["symbol"]}, {e["value"]}, "{e["name"]}", {int(e.get("retryable", False))})'
+        f'    X({e["symbol"]}, {e["value"]}, "{e["name"]}",'
+        f' {int(e.get("retryable", False))}, {e.get("status", 400)})'
         for e in protocol["error"]
     ]
     return "#define DD_ERROR_TABLE(X) \\\n" + " \\\n".join(rows) + "\n"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # run.sh [HEIGHT...]: installs what the tests need, builds, and runs every height or
 # those named. The last line is "N passed, N failed"; the exit status is 0 when none
-# failed.
+# failed. Behind `conformance` the clients may be named that it is for.
 #
 # For Debian 12, as root or with sudo. Everything it makes is below build/.
 set -euo pipefail
@@ -23,13 +23,14 @@ tsan      | python3-venv                      | tsan_height
 fuzz      | clang libclang-rt-dev             | fuzz_height
 sim       |                                   | sim_height
 mutations | patch                             | mutations_height
+conformance | python3-venv                    | conformance_height
 quickstart | python3-venv                     | checked quickstart bash deploy/quickstart.sh
 '
 
 # What every height builds with. -dev packages are the libraries named, with their
 # reasons, in CMakeLists.txt.
 base_packages='gcc libc6-dev binutils cmake ninja-build pkg-config python3
-libuv1-dev liblmdb-dev libmsgpack-dev libjansson-dev libssl-dev libxxhash-dev libcmocka-dev'
+libuv1-dev liblmdb-dev libmsgpack-dev libjansson-dev libmicrohttpd-dev libssl-dev libxxhash-dev libcmocka-dev'
 
 build=$PWD/build
 passed=0
@@ -137,17 +138,24 @@ build_venv() {
         rm -rf "$venv"
         python3 -m venv "$venv"
     fi
-    # lmdb: a test edits a store behind the daemon's back.
-    "$venv/bin/pip" install --quiet --disable-pip-version-check './client/python[dev]' 'lmdb<2'
+    # lmdb: a test edits a store behind the daemon's back. boto3 and the official SDK:
+    # clients of the HTTP API that we did not write; an older boto3 knows no durable
+    # executions.
+    "$venv/bin/pip" install --quiet --disable-pip-version-check './client/python[dev]' \
+        'lmdb<2' 'boto3>=1.43' 'aws-durable-execution-sdk-python>=3,<4'
     "$venv/bin/pip" install --quiet --disable-pip-version-check --no-deps --force-reinstall \
         ./client/python
 }
 
 # pytest_height PRESET DIRECTORY: Python tests against the programs of PRESET.
 pytest_height() {
-    local preset=$1 directory=$2
-    build_preset "$preset" || count "build ($preset)" 0 1
+    build_preset "$1" || count "build ($1)" 0 1
     build_venv
+    run_pytest "$1" "$2"
+}
+
+run_pytest() {
+    local preset=$1 directory=$2
     say "pytest ($preset, $directory)"
     run_counted "pytest ($preset, $directory)" "$build/pytest.junit.xml" \
         env DURABLED_BIN="$build/$preset/bin" PYTHONDONTWRITEBYTECODE=1 \
@@ -160,8 +168,8 @@ python_lint_height() {
     local bin=$build/venv/bin good=0 bad=0 check
     build_venv
     say "ruff, mypy"
-    for check in "ruff check client/python tests/system tests/fuzz" \
-        "ruff format --check client/python tests/system tests/fuzz" \
+    for check in "ruff check client/python tests/system tests/conformance tests/fuzz" \
+        "ruff format --check client/python tests/system tests/conformance tests/fuzz" \
         "mypy --config-file client/python/pyproject.toml client/python/src/durabled"; do
         # shellcheck disable=SC2086
         if "$bin"/$check; then good=$((good + 1)); else bad=$((bad + 1)); fi
@@ -211,6 +219,30 @@ mutations_height() {
     checked "mutations" bash tests/sim/mutations/run.sh
 }
 
+# conformance_height: the official suite on the clients named, or on all.
+conformance_height() {
+    local client line good bad
+    [ ${#clients[@]} -gt 0 ] || clients=("${all_clients[@]}")
+    build_preset release || count "build (release)" 0 1
+    build_venv
+    "$build/venv/bin/pip" install --quiet --disable-pip-version-check \
+        --ignore-requires-python -r tests/conformance/requirements.txt
+    for client in "${clients[@]}"; do
+        say "conformance ($client)"
+        env DURABLED_BIN="$build/release/bin" PYTHONDONTWRITEBYTECODE=1 \
+            "$build/venv/bin/python" tests/conformance/host.py "$client" \
+            "$build/conformance/$client" >"$build/conformance.txt" || true
+        cat "$build/conformance.txt"
+        # A run that ends without its counts is one failure.
+        for line in released newer; do
+            read -r good bad <<<"$(sed -n "s/^$line: \([0-9]*\) passed, \([0-9]*\) failed$/\1 \2/p" \
+                "$build/conformance.txt")"
+            count "conformance ($client, $line)" "${good:-0}" "${bad:-1}"
+        done
+        run_pytest release "tests/conformance/$client"
+    done
+}
+
 # The row of a height, without the blanks that align the table; empty when unknown.
 row_of() {
     awk -F'|' -v name="$1" '{
@@ -226,8 +258,20 @@ needs_of() {
 
 all=$(awk -F'|' 'NF > 2 { gsub(/ /, "", $1); print $1 }' <<<"$heights")
 [ $# -gt 0 ] || set -- $all
+all_clients=(python)
+clients=()
+chosen=()
+last=
+for word in "$@"; do
+    if [ "$last" = conformance ] && [[ " ${all_clients[*]} " = *" $word "* ]]; then
+        clients+=("$word")
+    else
+        chosen+=("$word")
+        last=$word
+    fi
+done
 packages=$base_packages
-for height in "$@"; do
+for height in "${chosen[@]}"; do
     if [ -z "$(row_of "$height")" ]; then
         echo "run.sh: no height '$height'; there are:" $all >&2
         exit 2
@@ -238,7 +282,7 @@ done
 mkdir -p "$build"
 # shellcheck disable=SC2086
 install_packages $packages
-for height in "$@"; do
+for height in "${chosen[@]}"; do
     eval "$(row_of "$height")"
 done
 printf '\n%d passed, %d failed\n' "$passed" "$failed"

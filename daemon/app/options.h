@@ -17,6 +17,12 @@
       "/run/durabled/durabled.sock)")                                                          \
     X(group, TEXT, "group", "DURABLED_GROUP", "NAME", "",                                      \
       "a group that may connect too (socket mode 0660)")                                       \
+    X(http, TEXT, "http", "DURABLED_HTTP", "ADDRESS:PORT", "",                                 \
+      "answer AWS's Lambda durable execution API over HTTP there; port 0 picks one "           \
+      "(default: off)")                                                                        \
+    X(http_hosts, TEXT, "http-hosts", "DURABLED_HTTP_HOSTS", "NAMES", "",                      \
+      "names, comma-separated, by which HTTP clients may call this machine besides "           \
+      "loopback's; needed for an address that is not on loopback")                             \
     X(log_level, TEXT, "log-level", "DURABLED_LOG_LEVEL", "LEVEL", "INFO",                     \
       "DEBUG, INFO, WARN or ERROR")                                                            \
     X(log_format, TEXT, "log-format", "DURABLED_LOG_FORMAT", "FORMAT", "auto",                 \

@@ -1,7 +1,7 @@
 /* Start, run, stop.
  *
  * Start, in order: the store (and with it the lock on the data), the journal,
- * the engine, the socket. Stop is the reverse, in stages that wait for what is
+ * the engine, the socket, HTTP. Stop is the reverse, in stages that wait for what is
  * in flight:
  *   draining   no new starts; workers hand their invocations back
  *   closing    no connections; what was promised has become durable
@@ -20,15 +20,17 @@
 #include "base/alloc.h"
 #include "base/limits.h"
 #include "engine/engine.h"
+#include "io/http_mhd.h"
 #include "io/server_uv.h"
 #include "io/store_lmdb.h"
 #include "io/system.h"
 #include "io/timer_uv.h"
 
 /* The tail of the journal is folded in batches of this many records, or when its
- * oldest is this old; chosen: a restart reads at most so much. */
+ * oldest is this old; chosen: a restart reads at most so much. Waits take whole seconds,
+ * so half a second keeps the fold of what began a wait out of the way of its end. */
 #define FOLD_RECORDS 1024
-#define FOLD_DELAY_MS 1000
+#define FOLD_DELAY_MS 500
 
 /* Open files beside connections: the store's, the loop's and the listener's are
  * about twenty. */
@@ -43,6 +45,8 @@ struct daemon {
     struct dd_journal *journal;
     struct dd_engine *engine;
     struct dd_server *server;
+    struct dd_http_server *http;          /* NULL: off */
+    size_t connections, http_connections; /* at most */
     struct dd_wall_timer *timer;
     uv_prepare_t prepare;
     uv_signal_t signals[2];
@@ -117,6 +121,21 @@ static void on_closed(void *user, void *peer)
     dd_engine_disconnect(daemon->engine, peer, dd_clock_ms());
 }
 
+static void *on_requested(void *user, const struct dd_http_request *request,
+                          const struct dd_http_reply *reply)
+{
+    struct daemon *daemon = user;
+
+    return dd_engine_request(daemon->engine, request, reply, dd_clock_ms());
+}
+
+static void on_cancelled(void *user, void *exchange)
+{
+    struct daemon *daemon = user;
+
+    dd_engine_cancel(daemon->engine, exchange, dd_clock_ms());
+}
+
 static void on_durable(void *user, int status, const struct dd_error *error)
 {
     struct daemon *daemon = user;
@@ -161,6 +180,21 @@ static void on_server_closed(void *user)
     daemon->server = NULL;
 }
 
+static void on_http_closed(void *user)
+{
+    struct daemon *daemon = user;
+
+    daemon->http = NULL;
+}
+
+static void close_listeners(struct daemon *daemon)
+{
+    if (daemon->server)
+        dd_server_close(daemon->server, on_server_closed, daemon);
+    if (daemon->http)
+        dd_http_close(daemon->http, on_http_closed, daemon);
+}
+
 static void begin_stop(struct daemon *daemon)
 {
     if (daemon->stage != STAGE_RUNNING)
@@ -171,6 +205,8 @@ static void begin_stop(struct daemon *daemon)
            DD_LOG_NUMBER("invocations", (int64_t)dd_engine_invocations(daemon->engine)));
     dd_notify("STOPPING=1");
     dd_server_refuse(daemon->server);
+    if (daemon->http)
+        dd_http_refuse(daemon->http);
     dd_engine_stop(daemon->engine, dd_clock_ms());
 }
 
@@ -185,10 +221,10 @@ static void advance_stop(struct daemon *daemon, int64_t now_ms)
         dd_log(
             &daemon->log, STOPPED,
             DD_LOG_NUMBER("open_invocations", (int64_t)dd_engine_invocations(daemon->engine)));
-        dd_server_close(daemon->server, on_server_closed, daemon);
+        close_listeners(daemon);
         dd_engine_disconnect_all(daemon->engine, now_ms);
     }
-    if (daemon->stage == STAGE_CLOSING && !daemon->server) {
+    if (daemon->stage == STAGE_CLOSING && !daemon->server && !daemon->http) {
         daemon->stage = STAGE_CLOSED;
         close_handles(daemon);
         /* The store's handle is still open, and must be: the journal's close folds. */
@@ -283,13 +319,17 @@ static int open_journal(struct daemon *daemon, const struct dd_options *options,
     return dd_journal_open(&journal, random, &daemon->journal, error);
 }
 
-/* Above it a connection is refused and told; without a free descriptor it could
- * only be dropped. */
-static size_t connections_max(void)
+/* How many connections the socket and HTTP may have, as far as there are descriptors.
+ * Above it a connection is refused and told; without a free descriptor it could only be
+ * dropped. */
+static void share_files(struct daemon *daemon, const struct dd_options *options)
 {
-    size_t files = dd_open_files(DD_CONNECTIONS_MAX + FILES_SPARE);
+    size_t http = *options->http ? DD_HTTP_CONNECTIONS_MAX : 0;
+    size_t files = dd_open_files(DD_CONNECTIONS_MAX + http + FILES_SPARE);
 
-    return files > 2 * (size_t)FILES_SPARE ? files - FILES_SPARE : files / 2;
+    files = files > 2 * (size_t)FILES_SPARE ? files - FILES_SPARE : files / 2;
+    daemon->http_connections = http < files / 4 ? http : files / 4;
+    daemon->connections = files - daemon->http_connections;
 }
 
 static void open_engine(struct daemon *daemon, const struct dd_options *options)
@@ -301,8 +341,9 @@ static void open_engine(struct daemon *daemon, const struct dd_options *options)
         .version = DD_VERSION,
         .socket = options->socket,
         .data = options->data,
+        .http_hosts = options->http_hosts,
         .pid = getpid(),
-        .connections_max = connections_max(),
+        .connections_max = daemon->connections,
         .default_execution_timeout_s = options->execution_timeout,
         .default_retention_s = options->retention,
         .memory_budget = DD_MEMORY_BUDGET,
@@ -328,6 +369,20 @@ static int open_server(struct daemon *daemon, const struct dd_options *options,
     return dd_server_open(&config, &daemon->server, error);
 }
 
+static int open_http(struct daemon *daemon, const struct dd_options *options,
+                     struct dd_error *error)
+{
+    struct dd_http_config config = {
+        .loop = &daemon->loop,
+        .address = options->http,
+        .remote = *options->http_hosts,
+        .connections_max = daemon->http_connections,
+        .events = {daemon, on_requested, on_cancelled},
+    };
+
+    return *options->http ? dd_http_open(&config, &daemon->http, error) : 0;
+}
+
 static int start(struct daemon *daemon, const struct dd_options *options,
                  struct dd_error *error)
 {
@@ -335,8 +390,10 @@ static int start(struct daemon *daemon, const struct dd_options *options,
 
     if (rc)
         return rc;
+    share_files(daemon, options);
     open_engine(daemon, options);
-    return open_server(daemon, options, error);
+    rc = open_server(daemon, options, error);
+    return rc ? rc : open_http(daemon, options, error);
 }
 
 int dd_serve(const struct dd_options *options, struct dd_error *error)
@@ -357,15 +414,18 @@ int dd_serve(const struct dd_options *options, struct dd_error *error)
     rc = start(daemon, options, error);
     if (rc == 0) {
         open_handles(daemon);
-        dd_log(&daemon->log, READY, DD_LOG_TEXT("socket", dd_span_cstr(options->socket)),
-               DD_LOG_TEXT("data", dd_span_cstr(options->data)),
-               DD_LOG_TEXT("version", dd_span_cstr(DD_VERSION)), DD_LOG_NUMBER("pid", getpid()),
-               DD_LOG_NUMBER("ms", dd_clock_ms() - began_ms));
+        dd_log(
+            &daemon->log, READY, DD_LOG_TEXT("socket", dd_span_cstr(options->socket)),
+            DD_LOG_TEXT("http", dd_span_cstr(daemon->http ? dd_http_url(daemon->http) : "off")),
+            DD_LOG_TEXT("data", dd_span_cstr(options->data)),
+            DD_LOG_TEXT("version", dd_span_cstr(DD_VERSION)), DD_LOG_NUMBER("pid", getpid()),
+            DD_LOG_NUMBER("ms", dd_clock_ms() - began_ms));
         dd_notify("READY=1");
         uv_run(&daemon->loop, UV_RUN_DEFAULT);
         rc = daemon->status;
     } else {
         dd_log(&daemon->log, START_FAILED, DD_LOG_TEXT("error", dd_span_cstr(error->text)));
+        close_listeners(daemon);
     }
     if (daemon->engine)
         dd_engine_free(daemon->engine);

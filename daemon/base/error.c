@@ -12,8 +12,8 @@ const char *dd_error_name(enum dd_code code)
     switch (code) {
     case DD_OK:
         return "OK";
-#define X(symbol, value, name, retryable) \
-    case DD_##symbol:                     \
+#define X(symbol, value, name, retryable, status) \
+    case DD_##symbol:                             \
         return name;
         DD_ERROR_TABLE(X)
 #undef X
@@ -26,9 +26,23 @@ int dd_error_retryable(enum dd_code code)
     switch (code) {
     case DD_OK:
         return 0;
-#define X(symbol, value, name, retryable) \
-    case DD_##symbol:                     \
+#define X(symbol, value, name, retryable, status) \
+    case DD_##symbol:                             \
         return retryable;
+        DD_ERROR_TABLE(X)
+#undef X
+    }
+    dd_unreachable();
+}
+
+int dd_error_status(enum dd_code code)
+{
+    switch (code) {
+    case DD_OK:
+        return 200;
+#define X(symbol, value, name, retryable, status) \
+    case DD_##symbol:                             \
+        return status;
         DD_ERROR_TABLE(X)
 #undef X
     }

@@ -9,13 +9,13 @@
 
 #include "base/check.h"
 
-/* DD_ERROR_TABLE(X), of X(symbol, value, name on the wire, retryable): the errors of
- * proto/protocol.toml, where each has its meaning. */
+/* DD_ERROR_TABLE(X), of X(symbol, value, name on the wire, retryable, HTTP status): the
+ * errors of proto/protocol.toml, where each has its meaning. */
 #include "proto/errors.inc"
 
 enum dd_code {
     DD_OK = 0,
-#define X(symbol, value, name, retryable) DD_##symbol = (value),
+#define X(symbol, value, name, retryable, status) DD_##symbol = (value),
     DD_ERROR_TABLE(X)
 #undef X
 };
@@ -30,6 +30,9 @@ const char *dd_error_name(enum dd_code code);
 
 /* Whether the same call may succeed later. */
 int dd_error_retryable(enum dd_code code);
+
+/* The HTTP status of an answer that is this error. */
+int dd_error_status(enum dd_code code);
 
 /* Fills `error` (NULL is allowed) and returns `code`, for `return dd_fail(...)`. */
 int dd_fail(struct dd_error *error, enum dd_code code, const char *fmt, ...) DD_PRINTF(3, 4);

@@ -19,6 +19,7 @@
 #define DD_NAME_MAX 256
 #define DD_SUB_TYPE_MAX 32
 #define DD_FUNCTION_NAME_MAX 64
+#define DD_FUNCTION_QUALIFIER_MAX 128
 #define DD_EXECUTION_NAME_MAX 64
 #define DD_ARN_MAX 1024
 #define DD_TOKEN_MAX 2048
@@ -132,3 +133,25 @@
 /* One log line; its message is cut to fit. Lines in memory before they are written. */
 #define DD_LOG_LINE_MAX (16 * 1024)
 #define DD_LOG_BUFFER_MAX (256 * 1024)
+
+/* One HTTP request. A result of 6 MiB may be checkpointed as a JSON string, in which
+ * every byte may be escaped. */
+#define DD_HTTP_BODY_MAX (2u * DD_RESULT_MAX + 1024 * 1024)
+/* Of a longer body so much is read and dropped, so that its sender sees the refusal;
+ * chosen. */
+#define DD_HTTP_DISCARD_MAX (64u * 1024 * 1024)
+/* Bodies of all requests that are being received or answered; chosen: a dozen of the
+ * largest. */
+#define DD_HTTP_BODIES_MAX (160u * 1024 * 1024)
+/* What one connection takes for its request line and headers, both ways; AWS's
+ * longest token and ARN, percent-encoded, fit four times. */
+#define DD_HTTP_CONNECTION_BYTES (48u * 1024)
+#define DD_HTTP_CONNECTIONS_MAX 1024 /* chosen */
+/* A connection without a byte for so long is closed; as long as AWS's load balancers. */
+#define DD_HTTP_IDLE_S 60
+/* Nesting of a payload that Invoke takes: what AWS's JSON parser allows. */
+#define DD_JSON_DEPTH_MAX 1000
+/* Longest marker of a page; ours have 44 characters. */
+#define DD_MARKER_MAX 1024
+/* A synchronous invocation of AWS's ends in so many seconds (service-api 1.4). */
+#define DD_SYNC_TIMEOUT_S 900

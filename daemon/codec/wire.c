@@ -526,6 +526,40 @@ void dd_wire_pack_operation(msgpack_packer *packer, const struct dd_operation *o
     pack_details(packer, operation, data);
 }
 
+/* The ARN of the function, with its version: what the execution's begins with. */
+static struct dd_span function_arn(const struct dd_text *arn)
+{
+    const char *end = strstr(arn->data, "/durable-execution/");
+
+    return dd_span_make(arn->data, (size_t)(end - arn->data));
+}
+
+void dd_wire_pack_execution(msgpack_packer *packer, const struct dd_execution *execution,
+                            bool data, size_t more)
+{
+    const struct dd_text *input = data ? dd_execution_operation(execution)->result : NULL;
+    const struct dd_text *result = data ? dd_execution_result(execution) : NULL;
+    const struct dd_error_object *failure = data ? dd_execution_error(execution) : NULL;
+    const struct dd_text *arn = dd_execution_arn(execution);
+    struct dd_head head;
+
+    dd_execution_head(execution, &head);
+    msgpack_pack_map(packer, 5 + (size_t)(head.end_ms != 0) + (input != NULL) +
+                                 (result != NULL) + (failure != NULL) + more);
+    pack_member(packer, "DurableExecutionArn", arn);
+    pack_member(packer, "DurableExecutionName", head.name);
+    dd_pack_cstr(packer, "FunctionArn");
+    dd_pack_span(packer, function_arn(arn));
+    dd_pack_cstr(packer, "Status");
+    dd_pack_cstr(packer, dd_execution_status_name(head.status));
+    dd_pack_cstr(packer, "StartTimestamp");
+    msgpack_pack_int64(packer, head.start_ms);
+    pack_time(packer, "EndTimestamp", head.end_ms);
+    pack_member(packer, "InputPayload", input);
+    pack_member(packer, "Result", result);
+    pack_error_member(packer, "Error", failure);
+}
+
 /* --- writing: events --------------------------------------------------------------------- */
 
 static void pack_int_member(msgpack_packer *packer, const char *name, int64_t value)
@@ -642,22 +676,28 @@ static void pack_event_details(msgpack_packer *packer, const struct dd_fact *fac
     }
 }
 
-void dd_wire_pack_event(msgpack_packer *packer, const struct dd_fact *fact, bool data)
+void dd_wire_pack_event(msgpack_packer *packer, const struct dd_fact *fact,
+                        const struct dd_operation *subject, bool data)
 {
     const char *type = dd_fact_event_type(fact->kind);
+    size_t identity = 0;
     char details[64];
 
+    if (subject)
+        identity = (size_t)(subject->id != NULL) + (subject->name != NULL) +
+                   (subject->sub_type != NULL) + (subject->parent_id != NULL);
     snprintf(details, sizeof details, "%sDetails", type);
-    msgpack_pack_map(packer, 4 + (size_t)(fact->id != NULL) + (fact->name != NULL) +
-                                 (fact->sub_type != NULL) + (fact->parent_id != NULL));
+    msgpack_pack_map(packer, 4 + identity);
     pack_int_member(packer, "EventId", fact->event_id);
     dd_pack_cstr(packer, "EventType");
     dd_pack_cstr(packer, type);
     pack_int_member(packer, "EventTimestamp", fact->time_ms);
-    pack_member(packer, "Id", fact->id);
-    pack_member(packer, "Name", fact->name);
-    pack_member(packer, "SubType", fact->sub_type);
-    pack_member(packer, "ParentId", fact->parent_id);
+    if (subject) {
+        pack_member(packer, "Id", subject->id);
+        pack_member(packer, "Name", subject->name);
+        pack_member(packer, "SubType", subject->sub_type);
+        pack_member(packer, "ParentId", subject->parent_id);
+    }
     dd_pack_cstr(packer, details);
     pack_event_details(packer, fact, data);
 }

@@ -67,5 +67,11 @@ void dd_wire_pack_error(msgpack_packer *packer, const struct dd_error_object *er
 /* `data` false leaves results and errors out. */
 void dd_wire_pack_operation(msgpack_packer *packer, const struct dd_operation *operation,
                             bool data);
-/* An event of the history; `data` false leaves payloads out (Truncated). */
-void dd_wire_pack_event(msgpack_packer *packer, const struct dd_fact *fact, bool data);
+/* GetDurableExecution's members (service-api 1.3), in a map to which the caller adds
+ * `more`. `data` false leaves input, result and error out. */
+void dd_wire_pack_execution(msgpack_packer *packer, const struct dd_execution *execution,
+                            bool data, size_t more);
+/* An event of the history, with the identity of the operation it is about (NULL: of an
+ * invocation); `data` false leaves payloads out (Truncated). */
+void dd_wire_pack_event(msgpack_packer *packer, const struct dd_fact *fact,
+                        const struct dd_operation *subject, bool data);

@@ -236,7 +236,7 @@ int dd_engine_resolve(struct dd_engine *engine, struct dd_span text, struct dd_u
     struct by_name by_name = {.engine = engine, .name = text};
 
     if (dd_span_is(text, "-")) {
-        dd_journal_list(engine->config.journal, NULL, 1, visit_newest, &newest);
+        dd_journal_list(engine->config.journal, NULL, false, 1, visit_newest, &newest);
         if (!newest.found)
             return dd_fail(error, DD_NOT_FOUND, "no execution was started yet");
         *out_id = newest.id;
@@ -306,6 +306,7 @@ struct dd_engine *dd_engine_new(const struct dd_engine_config *config, int64_t n
     dd_list_init(&engine->peers);
     dd_list_init(&engine->workers);
     dd_list_init(&engine->timeouts);
+    dd_list_init(&engine->exchanges);
     engine->now_ms = engine->started_ms = now_ms;
     config->ports.random(config->ports.user, &seed, sizeof seed);
     dd_rng_seed(&engine->jitter, seed);
@@ -319,10 +320,9 @@ void dd_engine_free(struct dd_engine *engine)
     size_t at = 0;
     struct dd_resident *resident;
 
-    dd_assert(dd_list_empty(&engine->peers));
+    dd_assert(dd_list_empty(&engine->peers) && dd_list_empty(&engine->exchanges));
     dd_gate_open(&engine->gate, UINT64_MAX);
     dd_dispatch_free(engine);
-    dd_watches_free(engine);
     while ((resident = dd_map_next(&engine->residents, &at)) != NULL) {
         dd_execution_free(resident->execution);
         dd_free(resident);
@@ -332,6 +332,7 @@ void dd_engine_free(struct dd_engine *engine)
     dd_map_deinit(&engine->sessions);
     dd_map_deinit(&engine->keys);
     dd_map_deinit(&engine->invocations);
+    dd_map_deinit(&engine->watches);
     dd_heap_deinit(&engine->due);
     dd_free(engine);
 }
@@ -399,11 +400,12 @@ int64_t dd_engine_next_due(struct dd_engine *engine)
             dd_journal_durable(engine->config.journal))
         return engine->now_ms;
     next = dd_journal_next_due(engine->config.journal);
+    next = earlier(next, dd_journal_next_commit(engine->config.journal));
     next = earlier(next, dd_sessions_next_due(engine));
     next = earlier(next, dd_dispatch_next_due(engine));
     dd_list_each(node, tmp, &engine->timeouts)
     {
-        next = earlier(next, dd_container_of(node, struct dd_pending, timed)->until_ms);
+        next = earlier(next, dd_container_of(node, struct dd_waiter, timed)->until_ms);
     }
     return next;
 }

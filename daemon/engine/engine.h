@@ -16,6 +16,7 @@
 #include "engine/ports.h"
 
 struct dd_engine;
+struct dd_exchange;
 struct dd_peer;
 
 struct dd_engine_config {
@@ -26,6 +27,7 @@ struct dd_engine_config {
     const char *version; /* what the daemon says of itself; borrowed */
     const char *socket;
     const char *data;
+    const char *http_hosts; /* names besides loopback's that HTTP requests may be for */
     int64_t pid;
     int64_t default_execution_timeout_s;
     int64_t default_retention_s;
@@ -56,6 +58,13 @@ void dd_engine_disconnect(struct dd_engine *engine, struct dd_peer *peer, int64_
 /* The process is about to end: every peer is dropped, and nothing more is
  * recorded. What is in flight is found at the next start. */
 void dd_engine_disconnect_all(struct dd_engine *engine, int64_t now_ms);
+
+/* A request of the HTTP API. Its exchange ends with the answer, or with
+ * dd_engine_cancel() before it. */
+struct dd_exchange *dd_engine_request(struct dd_engine *engine,
+                                      const struct dd_http_request *request,
+                                      const struct dd_http_reply *reply, int64_t now_ms);
+void dd_engine_cancel(struct dd_engine *engine, struct dd_exchange *exchange, int64_t now_ms);
 
 /* The journal's on_durable. */
 void dd_engine_durable(struct dd_engine *engine, int status, const struct dd_error *error);

@@ -4,6 +4,7 @@
 
 #include "base/buf.h"
 #include "base/heap.h"
+#include "base/limits.h"
 #include "base/list.h"
 #include "base/map.h"
 #include "codec/frame.h"
@@ -45,7 +46,8 @@ struct dd_engine {
     struct dd_map invocations; /* request id -> dd_invocation */
     struct dd_list workers;    /* of dd_worker */
     struct dd_map watches;     /* execution id bytes -> dd_watch */
-    struct dd_list timeouts;   /* of dd_pending with a time */
+    struct dd_list timeouts;   /* of dd_waiter with a time */
+    struct dd_list exchanges;  /* of dd_exchange */
 
     int64_t now_ms; /* of the event being handled */
     int64_t started_ms;
@@ -91,6 +93,35 @@ void dd_arn_format(const struct dd_engine *engine, const struct dd_head *head,
 
 /* The execution id at the end of an ARN; false when it has none. */
 bool dd_arn_execution_id(struct dd_span arn, struct dd_uuid *out_id);
+
+/* --- watch.c: who waits for an execution ------------------------------------------------- */
+
+struct dd_watch {
+    struct dd_uuid id;
+    struct dd_list waiters; /* of dd_waiter */
+};
+
+/* What waits until an execution changes; embedded in what is done then. */
+struct dd_waiter {
+    struct dd_list node;
+    struct dd_list timed;
+    struct dd_watch *watch; /* NULL: waits for nothing */
+    int64_t until_ms;       /* 0: as long as it takes */
+    void (*again)(struct dd_waiter *waiter);
+};
+
+void dd_waiter_init(struct dd_waiter *waiter, void (*again)(struct dd_waiter *waiter));
+
+/* Calls `again` once, from the gate, when the execution has changed (closed, or has
+ * a new log line) or the waiter's time has come. */
+void dd_watch_add(struct dd_engine *engine, struct dd_uuid id, struct dd_waiter *waiter);
+
+/* Waits no longer; harmless when it does not wait. */
+void dd_watch_leave(struct dd_engine *engine, struct dd_waiter *waiter);
+
+/* The execution changed. */
+void dd_watch_wake(struct dd_engine *engine, struct dd_uuid id);
+void dd_watch_due(struct dd_engine *engine);
 
 /* --- invoke.c: executions that invoke functions ------------------------------------------ */
 
@@ -151,16 +182,15 @@ struct dd_pending {
     struct dd_engine *engine;
     struct dd_peer *peer;
     struct dd_list of_peer;
-    struct dd_list parked; /* where it is parked: a worker's slots, a watch */
-    struct dd_list timed;
-    uint64_t message;     /* the RPC's id */
-    int method;           /* row of the method table */
-    struct dd_text *arn;  /* of the execution it concerns, for the log; NULL: none known */
-    bool ahead;           /* its caller goes on without the answer */
-    struct dd_buf result; /* the encoded result, when it has to wait for the gate */
+    struct dd_list parked; /* among a worker's slots */
+    uint64_t message;      /* the RPC's id */
+    int method;            /* row of the method table */
+    struct dd_text *arn;   /* of the execution it concerns, for the log; NULL: none known */
+    bool ahead;            /* its caller goes on without the answer */
+    struct dd_buf result;  /* the encoded result, when it has to wait for the gate */
     /* execution.wait and execution.logs: asked again when the execution changes */
+    struct dd_waiter waiter;
     struct dd_uuid execution;
-    int64_t until_ms;
     uint64_t after;
     bool follow;
 };
@@ -306,17 +336,50 @@ void dd_sessions_disconnect(struct dd_peer *peer);
 void dd_sessions_due(struct dd_engine *engine);
 int64_t dd_sessions_next_due(struct dd_engine *engine);
 
-/* --- watch.c: who waits for an execution ------------------------------------------------- */
+/* --- executions.c: what the socket's methods and the HTTP API do alike -------------------- */
 
-struct dd_watch {
-    struct dd_uuid id;
-    struct dd_list waiters; /* of dd_pending, parked */
+/* Starts an execution of a registered function, or finds the one that was started under
+ * the same name. `start->id` is set here, and an ExecutionTimeout of 0 becomes the
+ * function's. The caller answers once the position of `*out_resident` is durable. */
+int dd_executions_start(struct dd_engine *engine, struct dd_start *start,
+                        struct dd_resident **out_resident, bool *out_existing,
+                        struct dd_error *error) DD_MUST_CHECK;
+
+/* Loads what a caller calls an execution (dd_engine_resolve()). */
+int dd_executions_find(struct dd_engine *engine, struct dd_span text,
+                       struct dd_resident **out_resident, struct dd_error *error) DD_MUST_CHECK;
+
+int dd_executions_stop(struct dd_engine *engine, struct dd_resident *resident,
+                       struct dd_error_object *failure, struct dd_error *error) DD_MUST_CHECK;
+
+/* One page of a history, as encoded events (codec/wire.h). */
+struct dd_history {
+    uint32_t after; /* the page follows this event; 0: it is the first */
+    size_t items_max;
+    bool reverse; /* the newest event first */
+    bool data;
+    struct dd_buf events; /* given */
+    size_t len;
+    uint32_t last; /* EventId of the page's last */
+    bool more;
+};
+int dd_executions_history(struct dd_engine *engine, struct dd_resident *resident,
+                          struct dd_history *history, struct dd_error *error) DD_MUST_CHECK;
+
+/* One page of the executions that pass a filter. */
+struct dd_list_filter {
+    struct dd_span function; /* absent: of all */
+    struct dd_span name;     /* absent: of any */
+    enum dd_execution_status status;
+    int64_t since_ms; /* started then or later */
+    int64_t until_ms; /* started before; 0: whenever */
+    bool waiting;
+    bool oldest_first;
+    const struct dd_uuid *after; /* the page follows this execution; NULL: it is the first */
+    size_t items_max;
 };
 
-void dd_watch_add(struct dd_engine *engine, struct dd_uuid id, struct dd_pending *pending);
-
-/* The execution changed (closed, or has a new log line). */
-void dd_watch_wake(struct dd_engine *engine, struct dd_uuid id);
-void dd_watch_due(struct dd_engine *engine);
-/* Nobody waits any more. */
-void dd_watches_free(struct dd_engine *engine);
+/* Visits the page. True when there may be more, after `*out_last`. */
+bool dd_executions_list(struct dd_engine *engine, const struct dd_list_filter *filter,
+                        void (*visit)(void *user, const struct dd_head *head), void *user,
+                        struct dd_uuid *out_last);

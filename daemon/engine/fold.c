@@ -19,8 +19,12 @@ bool fold_wanted(const struct dd_journal *journal)
 
     if (!first)
         return false;
-    return journal->flushing || first->positions[0] <= journal->fold_until ||
-           journal->tail_records >= journal->config.fold_records ||
+    if (journal->flushing || first->positions[0] <= journal->fold_until ||
+        journal->tail_records >= journal->config.fold_records)
+        return true;
+    /* What is merely old rides with no commit that somebody waits for: a fold writes
+     * several times the pages of a record. */
+    return journal->flight.last == 0 &&
            journal->now_ms - first->touched_ms >= journal->config.fold_delay_ms;
 }
 

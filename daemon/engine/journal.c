@@ -388,16 +388,18 @@ static void on_committed(void *user, int status, const struct dd_error *error);
 static void begin(struct dd_journal *journal)
 {
     struct dd_store *store = journal->config.store;
-    bool tight = journal->retry_ms != 0;
 
     dd_assert(!journal->committing && dd_list_empty(&journal->in_flight));
     /* What met no room before comes first. */
     if (journal->flight.batch.len == 0)
         write_set_swap(&journal->flight, &journal->pending);
     journal->flight_bare = journal->flight.batch;
-    build_riders(journal, tight);
-    if (journal->flight.batch.len == 0)
+    /* When it was only the riders that met no room, they are tried again. */
+    build_riders(journal, journal->retry_ms != 0 && journal->flight.batch.len > 0);
+    if (journal->flight.batch.len == 0) {
+        journal->retry_ms = 0;
         return;
+    }
     journal->committing = true;
     store->ops->commit(store, &journal->flight.batch, on_committed, journal);
 }
@@ -458,7 +460,8 @@ int64_t dd_journal_next_commit(const struct dd_journal *journal)
 
     if (journal->failed || journal->committing)
         return 0;
-    if (next != 0)
+    /* What could not be built is tried with the next commit. */
+    if (next != 0 || journal->trouble.code)
         return next;
     if (!dd_list_empty(&journal->unfolded))
         next =

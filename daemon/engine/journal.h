@@ -120,10 +120,11 @@ int dd_journal_head(struct dd_journal *journal, struct dd_uuid id, struct dd_hea
 bool dd_journal_find(struct dd_journal *journal, struct dd_span function, struct dd_span name,
                      struct dd_uuid *out_id);
 
-/* Visits heads, newest first, from the one before `*after` (NULL: the newest). Ends
- * after `heads_max` visited. True when there may be more. */
-bool dd_journal_list(struct dd_journal *journal, const struct dd_uuid *after, size_t heads_max,
-                     bool (*visit)(void *user, const struct dd_head *head), void *user);
+/* Visits heads, newest first or `oldest` first, from the one that follows `*after` (NULL:
+ * the first). Ends after `heads_max` visited. True when there may be more. */
+bool dd_journal_list(struct dd_journal *journal, const struct dd_uuid *after, bool oldest,
+                     size_t heads_max, bool (*visit)(void *user, const struct dd_head *head),
+                     void *user);
 
 /* --- what is due, what is queued --------------------------------------------------------- */
 

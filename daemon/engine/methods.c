@@ -447,34 +447,6 @@ static void session_log(struct dd_peer *peer, struct dd_params *params)
 
 /* --- starting ---------------------------------------------------------------------------- */
 
-struct names {
-    char text[256];
-    size_t len;
-};
-
-static void add_name(void *user, const struct dd_function *function)
-{
-    struct names *names = user;
-    int len = snprintf(names->text + names->len, sizeof names->text - names->len, "%s%s",
-                       names->len ? ", " : "", function->name->data);
-
-    if (len > 0 && (size_t)len < sizeof names->text - names->len)
-        names->len += (size_t)len;
-    else
-        names->text[names->len] = '\0';
-}
-
-static int unknown_function(struct dd_engine *engine, struct dd_span function,
-                            struct dd_error *error)
-{
-    struct names names = {"", 0};
-
-    dd_journal_functions(engine->config.journal, add_name, &names);
-    return dd_fail(error, DD_NOT_FOUND, "Function not found: %.*s; known: %s",
-                   (int)(function.len > 64 ? 64 : function.len), function.data,
-                   names.len ? names.text : "none, no worker has registered yet");
-}
-
 static void answer_started(struct dd_pending *pending, const struct dd_resident *resident,
                            bool existing)
 {
@@ -491,57 +463,25 @@ static void answer_started(struct dd_pending *pending, const struct dd_resident 
     dd_pending_answer_after(pending, resident->position);
 }
 
-static int start_again(struct dd_pending *pending, struct dd_uuid id, struct dd_span input,
-                       struct dd_error *error)
-{
-    struct dd_resident *resident;
-    int rc = dd_engine_load(pending->engine, id, &resident, error);
-
-    if (rc == 0)
-        rc = dd_execution_start_again(resident->execution, input, error);
-    if (rc == 0)
-        answer_started(pending, resident, true);
-    return rc;
-}
-
 static int execution_start(struct dd_pending *pending, struct dd_params *params,
                            struct dd_error *error)
 {
-    struct dd_engine *engine = pending->engine;
-    const struct dd_function *function;
-    struct dd_start start = {0};
     struct dd_resident *resident;
-    struct dd_uuid id;
+    struct dd_start start = {0};
+    bool existing;
     int rc = dd_params_text(params, "function", DD_REQUIRED, &start.function, error);
 
     if (rc == 0)
         rc = dd_params_text(params, "name", DD_OPTIONAL, &start.name, error);
     if (rc == 0)
         rc = dd_params_text(params, "payload", DD_OPTIONAL, &start.input, error);
-    if (rc)
-        return rc;
-    function = dd_journal_function(engine->config.journal, start.function);
-    if (!function)
-        return unknown_function(engine, start.function, error);
-    start.execution_timeout_s = function->execution_timeout_s;
-    start.retention_s = function->retention_s;
-    start.plain = function->plain;
-    rc = dd_params_int(params, "execution_timeout_s", DD_OPTIONAL, 1, DD_SECONDS_MAX,
-                       &start.execution_timeout_s, error);
-    if (rc)
-        return rc;
-    if (start.name.data &&
-        dd_journal_find(engine->config.journal, start.function, start.name, &id))
-        return start_again(pending, id, start.input, error);
-    rc = dd_journal_accepts(engine->config.journal, error);
-    if (rc == 0 && engine->stopping)
-        rc = dd_fail(error, DD_DRAINING, "the daemon is stopping");
-    if (rc)
-        return rc;
-    start.id = dd_engine_new_id(engine);
-    rc = dd_engine_start(engine, &start, &resident, error);
     if (rc == 0)
-        answer_started(pending, resident, false);
+        rc = dd_params_int(params, "execution_timeout_s", DD_OPTIONAL, 1, DD_SECONDS_MAX,
+                           &start.execution_timeout_s, error);
+    if (rc == 0)
+        rc = dd_executions_start(pending->engine, &start, &resident, &existing, error);
+    if (rc == 0)
+        answer_started(pending, resident, existing);
     /* All else that the service judges was judged above. */
     if (rc == DD_VALIDATION)
         params->bad = "name";
@@ -604,29 +544,19 @@ static int callback_heartbeat(struct dd_pending *pending, struct dd_params *para
 
 /* --- reading executions ------------------------------------------------------------------ */
 
-static int named(struct dd_pending *pending, struct dd_params *params, struct dd_uuid *out_id,
+/* The execution that a call is about. */
+static int named(struct dd_pending *pending, struct dd_params *params, struct dd_resident **out,
                  struct dd_error *error)
 {
     struct dd_span text;
     int rc = dd_params_text(params, "execution", DD_REQUIRED, &text, error);
 
     if (rc == 0)
-        rc = dd_engine_resolve(pending->engine, text, out_id, error);
+        rc = dd_executions_find(pending->engine, text, out, error);
     if (rc)
         params->bad = "execution";
-    return rc;
-}
-
-static int load_named(struct dd_pending *pending, struct dd_params *params,
-                      struct dd_resident **out, struct dd_error *error)
-{
-    struct dd_uuid id;
-    int rc = named(pending, params, &id, error);
-
-    if (rc == 0)
-        rc = dd_engine_load(pending->engine, id, out, error);
-    if (rc == DD_NOT_FOUND)
-        return dd_fail(error, DD_NOT_FOUND, "Durable Execution does not exist");
+    else
+        pending->execution = (*out)->id;
     return rc;
 }
 
@@ -661,18 +591,19 @@ static int wait_again(struct dd_pending *pending, struct dd_error *error)
         return rc;
     dd_execution_head(resident->execution, &head);
     if (head.status != DD_EXECUTION_RUNNING ||
-        (pending->until_ms && pending->until_ms <= pending->engine->now_ms))
+        (pending->waiter.until_ms && pending->waiter.until_ms <= pending->engine->now_ms))
         answer_outcome(pending, resident);
     else
-        dd_watch_add(pending->engine, pending->execution, pending);
+        dd_watch_add(pending->engine, pending->execution, &pending->waiter);
     return 0;
 }
 
 static int execution_wait(struct dd_pending *pending, struct dd_params *params,
                           struct dd_error *error)
 {
+    struct dd_resident *resident;
     int64_t timeout_ms = -1;
-    int rc = named(pending, params, &pending->execution, error);
+    int rc = named(pending, params, &resident, error);
 
     if (rc == 0)
         rc = dd_params_int(params, "timeout_ms", DD_OPTIONAL, 0, INT32_MAX * (int64_t)1000,
@@ -680,41 +611,8 @@ static int execution_wait(struct dd_pending *pending, struct dd_params *params,
     if (rc)
         return rc;
     if (timeout_ms >= 0)
-        pending->until_ms = pending->engine->now_ms + timeout_ms;
+        pending->waiter.until_ms = pending->engine->now_ms + timeout_ms;
     return wait_again(pending, error);
-}
-
-/* GetDurableExecution's members (service-api 1.3). */
-static void pack_execution(msgpack_packer *packer, const struct dd_resident *resident,
-                           bool data)
-{
-    const struct dd_operation *operation = dd_execution_operation(resident->execution);
-    struct dd_text *input = data ? operation->result : NULL;
-    struct dd_text *result = data ? dd_execution_result(resident->execution) : NULL;
-    struct dd_error_object *failure = data ? dd_execution_error(resident->execution) : NULL;
-    struct dd_text *arn = dd_execution_arn(resident->execution);
-    const char *function_end = strstr(arn->data, "/durable-execution/");
-    struct dd_head head;
-
-    dd_execution_head(resident->execution, &head);
-    msgpack_pack_map(packer, 7 + (size_t)(head.end_ms != 0) + (input != NULL) +
-                                 (result != NULL) + (failure != NULL));
-    pack_text(packer, "DurableExecutionArn", arn);
-    pack_text(packer, "DurableExecutionName", head.name);
-    dd_pack_cstr(packer, "FunctionArn");
-    dd_pack_span(packer, dd_span_make(arn->data, (size_t)(function_end - arn->data)));
-    pack_text(packer, "FunctionName", head.function);
-    pack_cstr(packer, "Status", dd_execution_status_name(head.status));
-    pack_int(packer, "StartTimestamp", head.start_ms);
-    if (head.end_ms)
-        pack_int(packer, "EndTimestamp", head.end_ms);
-    pack_text(packer, "InputPayload", input);
-    pack_text(packer, "Result", result);
-    if (failure) {
-        dd_pack_cstr(packer, "Error");
-        dd_wire_pack_error(packer, failure);
-    }
-    pack_int(packer, "ExecutionTimeout", dd_execution_timeout_s(resident->execution));
 }
 
 static int64_t connected_workers(const struct dd_engine *engine, const struct dd_text *function)
@@ -792,18 +690,22 @@ static int execution_describe(struct dd_pending *pending, struct dd_params *para
     const struct dd_operation *const *operations;
     struct dd_resident *resident;
     msgpack_packer packer;
+    struct dd_head head;
     bool data = true;
     size_t len;
     int rc = dd_params_bool(params, "data", &data, error);
 
     if (rc == 0)
-        rc = load_named(pending, params, &resident, error);
+        rc = named(pending, params, &resident, error);
     if (rc)
         return rc;
     dd_pack_init(&packer, &pending->result);
     msgpack_pack_map(&packer, 3);
     dd_pack_cstr(&packer, "execution");
-    pack_execution(&packer, resident, data);
+    dd_wire_pack_execution(&packer, resident->execution, data, 2);
+    dd_execution_head(resident->execution, &head);
+    pack_text(&packer, "FunctionName", head.function);
+    pack_int(&packer, "ExecutionTimeout", dd_execution_timeout_s(resident->execution));
     dd_pack_cstr(&packer, "standing");
     pack_standing(&packer, pending->engine, resident);
     dd_pack_cstr(&packer, "operations");
@@ -817,70 +719,40 @@ static int execution_describe(struct dd_pending *pending, struct dd_params *para
 
 /* --- history ----------------------------------------------------------------------------- */
 
-struct history {
-    msgpack_packer packer;
-    struct dd_buf events;
-    int64_t after_event;
-    int64_t items_max;
-    size_t len;
-    bool data;
-    bool more;
-};
-
-static bool visit_fact(void *user, const struct dd_fact *fact)
-{
-    struct history *history = user;
-
-    if (fact->event_id == 0 || fact->event_id <= history->after_event)
-        return true;
-    if (history->len > 0 && ((int64_t)history->len == history->items_max ||
-                             history->events.len >= DD_PAGE_BYTES_MAX)) {
-        history->more = true;
-        return false;
-    }
-    dd_wire_pack_event(&history->packer, fact, history->data);
-    history->len++;
-    return true;
-}
-
 static int execution_history(struct dd_pending *pending, struct dd_params *params,
                              struct dd_error *error)
 {
-    struct history history = {.items_max = DD_PAGE_ITEMS_MAX, .data = true};
+    struct dd_history history = {.data = true};
+    int64_t after = 0, items_max = DD_PAGE_ITEMS_MAX;
     struct dd_resident *resident;
     msgpack_packer packer;
-    struct dd_head head;
-    int rc = dd_params_int(params, "after_event", DD_OPTIONAL, 0, UINT32_MAX,
-                           &history.after_event, error);
+    int rc = dd_params_int(params, "after_event", DD_OPTIONAL, 0, UINT32_MAX, &after, error);
 
     if (rc == 0)
-        rc = dd_params_int(params, "items_max", DD_OPTIONAL, 1, DD_PAGE_ITEMS_MAX,
-                           &history.items_max, error);
+        rc = dd_params_int(params, "items_max", DD_OPTIONAL, 1, DD_PAGE_ITEMS_MAX, &items_max,
+                           error);
     if (rc == 0)
         rc = dd_params_bool(params, "data", &history.data, error);
     if (rc == 0)
-        rc = load_named(pending, params, &resident, error);
+        rc = named(pending, params, &resident, error);
     if (rc)
         return rc;
-    dd_execution_head(resident->execution, &head);
-    dd_buf_init(&history.events, DD_FRAME_MAX);
-    dd_pack_init(&history.packer, &history.events);
-    rc =
-        dd_journal_facts(pending->engine->config.journal, head.id, visit_fact, &history, error);
-    if (rc == 0) {
-        dd_pack_init(&packer, &pending->result);
-        msgpack_pack_map(&packer, 3);
-        pack_text(&packer, "arn", dd_execution_arn(resident->execution));
-        dd_pack_cstr(&packer, "events");
-        msgpack_pack_array(&packer, history.len);
-        dd_buf_append_span(&pending->result, dd_buf_span(&history.events));
-        pending->result.failed |= history.events.failed;
-        dd_pack_cstr(&packer, "more");
-        dd_pack_bool(&packer, history.more);
-        dd_pending_answer_after(pending, resident->position);
-    }
+    history.after = (uint32_t)after;
+    history.items_max = (size_t)items_max;
+    rc = dd_executions_history(pending->engine, resident, &history, error);
+    if (rc)
+        return rc;
+    dd_pack_init(&packer, &pending->result);
+    msgpack_pack_map(&packer, 3);
+    pack_text(&packer, "arn", dd_execution_arn(resident->execution));
+    dd_pack_cstr(&packer, "events");
+    msgpack_pack_array(&packer, history.len);
+    dd_buf_append_span(&pending->result, dd_buf_span(&history.events));
+    dd_pack_cstr(&packer, "more");
+    dd_pack_bool(&packer, history.more);
     dd_buf_deinit(&history.events);
-    return rc;
+    dd_pending_answer_after(pending, resident->position);
+    return 0;
 }
 
 /* --- list -------------------------------------------------------------------------------- */
@@ -889,24 +761,8 @@ struct list {
     struct dd_engine *engine;
     msgpack_packer packer;
     struct dd_buf items;
-    struct dd_span function;
-    enum dd_execution_status status;
-    int64_t since_ms;
-    int64_t items_max;
-    bool waiting;
-    size_t len, visited;
-    struct dd_uuid last;
-    bool full;
+    size_t len;
 };
-
-static void pack_arn(msgpack_packer *packer, const struct dd_engine *engine,
-                     const struct dd_head *head)
-{
-    char arn[DD_ARN_MAX + 1];
-
-    dd_arn_format(engine, head, arn);
-    pack_cstr(packer, "arn", arn);
-}
 
 static const char *head_state(const struct dd_head *head)
 {
@@ -923,24 +779,16 @@ static const char *head_state(const struct dd_head *head)
     dd_unreachable();
 }
 
-static bool visit_head(void *user, const struct dd_head *head)
+static void visit_head(void *user, const struct dd_head *head)
 {
     struct list *list = user;
     bool open = head->status == DD_EXECUTION_RUNNING;
+    char arn[DD_ARN_MAX + 1];
 
-    list->visited++;
-    list->last = head->id;
-    if (head->start_ms < list->since_ms) {
-        list->visited = 0; /* they come newest first: none after this is wanted */
-        return false;
-    }
-    if ((list->function.data && !dd_span_equal(list->function, dd_text_span(head->function))) ||
-        (list->status && list->status != head->status) ||
-        (list->waiting && (!open || head->work != DD_WORK_NONE)))
-        return true;
+    dd_arn_format(list->engine, head, arn);
     msgpack_pack_map(&list->packer,
                      6 + (size_t)(head->end_ms != 0) + (open && head->next_due_ms != 0));
-    pack_arn(&list->packer, list->engine, head);
+    pack_cstr(&list->packer, "arn", arn);
     pack_text(&list->packer, "name", head->name);
     pack_text(&list->packer, "function", head->function);
     pack_cstr(&list->packer, "status", dd_execution_status_name(head->status));
@@ -951,43 +799,45 @@ static bool visit_head(void *user, const struct dd_head *head)
     if (open && head->next_due_ms)
         pack_int(&list->packer, "until_ms", head->next_due_ms);
     list->len++;
-    list->full = (int64_t)list->len == list->items_max;
-    return !list->full;
 }
 
-static int read_filters(struct dd_params *params, struct list *list, struct dd_error *error)
+static int read_filter(struct dd_params *params, struct dd_list_filter *filter,
+                       struct dd_error *error)
 {
+    int64_t items_max = DD_PAGE_ITEMS_DEFAULT;
     struct dd_span status;
-    int rc = dd_params_text(params, "function", DD_OPTIONAL, &list->function, error);
+    int rc = dd_params_text(params, "function", DD_OPTIONAL, &filter->function, error);
 
     if (rc == 0)
         rc = dd_params_text(params, "status", DD_OPTIONAL, &status, error);
     if (rc)
         return rc;
     if (status.data) {
-        list->status = dd_execution_status_parse(status);
-        if (!list->status)
+        filter->status = dd_execution_status_parse(status);
+        if (!filter->status)
             return dd_params_refuse(params, "status", error, "is no execution status");
     }
-    rc = dd_params_int(params, "since_ms", DD_OPTIONAL, 0, INT64_MAX, &list->since_ms, error);
+    rc = dd_params_int(params, "since_ms", DD_OPTIONAL, 0, INT64_MAX, &filter->since_ms, error);
     if (rc == 0)
-        rc = dd_params_bool(params, "waiting", &list->waiting, error);
+        rc = dd_params_bool(params, "waiting", &filter->waiting, error);
     if (rc == 0)
-        rc = dd_params_int(params, "items_max", DD_OPTIONAL, 1, DD_PAGE_ITEMS_MAX,
-                           &list->items_max, error);
+        rc = dd_params_int(params, "items_max", DD_OPTIONAL, 1, DD_PAGE_ITEMS_MAX, &items_max,
+                           error);
+    filter->items_max = (size_t)items_max;
     return rc;
 }
 
 static int execution_list(struct dd_pending *pending, struct dd_params *params,
                           struct dd_error *error)
 {
-    struct list list = {.engine = pending->engine, .items_max = DD_PAGE_ITEMS_DEFAULT};
+    struct list list = {.engine = pending->engine};
+    struct dd_list_filter filter = {0};
     char marker[DD_UUID_TEXT_LEN + 1];
+    struct dd_uuid after, last;
     struct dd_span from;
-    struct dd_uuid after;
     msgpack_packer packer;
     bool more;
-    int rc = read_filters(params, &list, error);
+    int rc = read_filter(params, &filter, error);
 
     if (rc == 0)
         rc = dd_params_text(params, "marker", DD_OPTIONAL, &from, error);
@@ -995,11 +845,10 @@ static int execution_list(struct dd_pending *pending, struct dd_params *params,
         rc = dd_params_refuse(params, "marker", error, "is none that a list answered");
     if (rc)
         return rc;
+    filter.after = from.data ? &after : NULL;
     dd_buf_init(&list.items, DD_FRAME_MAX);
     dd_pack_init(&list.packer, &list.items);
-    more = dd_journal_list(pending->engine->config.journal, from.data ? &after : NULL,
-                           DD_LIST_SCAN_MAX, visit_head, &list);
-    more = list.full || (more && list.visited > 0);
+    more = dd_executions_list(pending->engine, &filter, visit_head, &list, &last);
     dd_pack_init(&packer, &pending->result);
     msgpack_pack_map(&packer, more ? 2 : 1);
     dd_pack_cstr(&packer, "executions");
@@ -1007,7 +856,7 @@ static int execution_list(struct dd_pending *pending, struct dd_params *params,
     dd_buf_append_span(&pending->result, dd_buf_span(&list.items));
     pending->result.failed |= list.items.failed;
     if (more) {
-        dd_uuid_format(list.last, marker);
+        dd_uuid_format(last, marker);
         pack_cstr(&packer, "marker", marker);
     }
     dd_buf_deinit(&list.items);
@@ -1021,21 +870,18 @@ static int execution_stop(struct dd_pending *pending, struct dd_params *params,
                           struct dd_error *error)
 {
     struct dd_error_object *failure = NULL;
-    struct dd_facts facts = {0};
     struct dd_resident *resident;
     msgpack_packer packer;
     struct dd_head head;
-    int rc = load_named(pending, params, &resident, error);
+    int rc = named(pending, params, &resident, error);
 
     if (rc == 0)
         rc = dd_wire_read_error(params, "error", DD_OPTIONAL, &failure, error);
     if (rc == 0)
-        rc = dd_execution_stop(resident->execution, failure, pending->engine->now_ms, &facts,
-                               error);
+        rc = dd_executions_stop(pending->engine, resident, failure, error);
     dd_error_object_unref(failure);
     if (rc)
         return rc;
-    dd_engine_record(pending->engine, resident, &facts);
     dd_execution_head(resident->execution, &head);
     dd_pack_init(&packer, &pending->result);
     msgpack_pack_map(&packer, 3);
@@ -1088,7 +934,7 @@ static int logs_again(struct dd_pending *pending, struct dd_error *error)
                     visit_line, &lines, &dropped);
     if (lines.len == 0 && pending->follow && head.status == DD_EXECUTION_RUNNING) {
         dd_buf_deinit(&lines.items);
-        dd_watch_add(pending->engine, pending->execution, pending);
+        dd_watch_add(pending->engine, pending->execution, &pending->waiter);
         return 0;
     }
     dd_pack_init(&packer, &pending->result);
@@ -1109,8 +955,9 @@ static int logs_again(struct dd_pending *pending, struct dd_error *error)
 static int execution_logs(struct dd_pending *pending, struct dd_params *params,
                           struct dd_error *error)
 {
+    struct dd_resident *resident;
     int64_t after = 0;
-    int rc = named(pending, params, &pending->execution, error);
+    int rc = named(pending, params, &resident, error);
 
     if (rc == 0)
         rc = dd_params_int(params, "after", DD_OPTIONAL, 0, INT64_MAX, &after, error);
@@ -1315,8 +1162,9 @@ void dd_method_call(struct dd_pending *pending, const struct dd_rpc *rpc)
         dd_pending_refuse(pending, &error, params.bad);
 }
 
-void dd_method_again(struct dd_pending *pending)
+void dd_method_again(struct dd_waiter *waiter)
 {
+    struct dd_pending *pending = dd_container_of(waiter, struct dd_pending, waiter);
     struct dd_error error;
     int rc = methods[pending->method].run == execution_wait ? wait_again(pending, &error)
                                                             : logs_again(pending, &error);

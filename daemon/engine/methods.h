@@ -5,5 +5,5 @@
 #include "engine/engine_priv.h"
 
 /* Runs a parked call anew: what it waited for may have come. */
-void dd_method_again(struct dd_pending *pending);
+void dd_method_again(struct dd_waiter *waiter);
 const char *dd_method_name(int method);

@@ -103,7 +103,7 @@ static struct dd_pending *pending_new(struct dd_peer *peer, const struct dd_rpc 
     pending->message = rpc->id;
     dd_list_init(&pending->action.node);
     dd_list_init(&pending->parked);
-    dd_list_init(&pending->timed);
+    dd_waiter_init(&pending->waiter, dd_method_again);
     dd_buf_init(&pending->result, DD_FRAME_MAX);
     dd_list_push(&peer->pending, &pending->of_peer);
     peer->pending_len++;
@@ -118,7 +118,7 @@ static void pending_free(struct dd_pending *pending)
         pending->peer->pending_len--;
     dd_list_remove(&pending->of_peer);
     dd_list_remove(&pending->parked);
-    dd_list_remove(&pending->timed);
+    dd_watch_leave(pending->engine, &pending->waiter);
     dd_list_remove(&pending->action.node);
     dd_buf_deinit(&pending->result);
     dd_text_unref(pending->arn);

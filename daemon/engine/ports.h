@@ -50,3 +50,46 @@ struct dd_stream_events {
     /* The stream ended by itself; the peer is not named again. */
     void (*closed)(void *user, void *peer);
 };
+
+/* --- HTTP (optional: an engine without a listener is whole) ----------------------------- */
+
+/* One request, whole. Borrowed for the call that brings it. */
+struct dd_http_request {
+    struct dd_span method;
+    struct dd_span target; /* path and query, as they came */
+    struct dd_span body;
+    int body_error; /* 0; or the body is not there, for this code's reason */
+    /* The value of a header, whatever the case of its name; absent when there is none. */
+    struct dd_span (*header)(const struct dd_http_request *request, const char *name);
+    const void *user;
+};
+
+struct dd_http_header {
+    const char *name;
+    const char *value;
+};
+
+struct dd_http_answer {
+    int status;
+    const struct dd_http_header *headers;
+    size_t headers_len;
+    char *body; /* taken; freed with dd_free */
+    size_t body_len;
+};
+
+/* Where the answer to one request goes. */
+struct dd_http_reply {
+    void *user;
+    /* Sends the answer: once, and never from inside the call that brought the request. */
+    void (*send)(void *user, const struct dd_http_answer *answer);
+};
+
+/* What an HTTP listener tells. The loop calls these, never from inside a reply. */
+struct dd_http_events {
+    void *user;
+    /* A request: returns what the other call gets as `exchange`. `reply` is copied. */
+    void *(*requested)(void *user, const struct dd_http_request *request,
+                       const struct dd_http_reply *reply);
+    /* Its peer is gone before the answer, which is sent no more. */
+    void (*cancelled)(void *user, void *exchange);
+};

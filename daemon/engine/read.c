@@ -310,9 +310,10 @@ bool dd_journal_find(struct dd_journal *journal, struct dd_span function, struct
 
 struct list {
     struct dd_journal *journal;
-    struct dd_uuid *tail; /* ids of the tail, newest first */
+    struct dd_uuid *tail; /* ids of the tail, in the order of the list */
     size_t tail_len, tail_at;
-    const struct dd_uuid *before;
+    const struct dd_uuid *after; /* where the list goes on; NULL: from its first */
+    bool oldest_first;
     size_t left;
     bool (*visit)(void *user, const struct dd_head *head);
     void *user;
@@ -326,6 +327,25 @@ static int newest_first(const void *a, const void *b)
     return dd_uuid_compare(*y, *x);
 }
 
+static int oldest_first(const void *a, const void *b)
+{
+    return newest_first(b, a);
+}
+
+/* Whether `a` comes before `b` in the list. */
+static bool precedes(const struct list *list, const struct dd_uuid *a, const struct dd_uuid *b)
+{
+    int order = dd_uuid_compare(*a, *b);
+
+    return list->oldest_first ? order < 0 : order > 0;
+}
+
+/* Whether the list, as far as it went before, has had `id`. */
+static bool is_past(const struct list *list, const struct dd_uuid *id)
+{
+    return list->after && !precedes(list, list->after, id);
+}
+
 static void list_visit(struct list *list, const struct dd_head *head)
 {
     if (list->left == 0) {
@@ -336,13 +356,13 @@ static void list_visit(struct list *list, const struct dd_head *head)
     list->ended = !list->visit(list->user, head);
 }
 
-/* Visits what the tail has from where the list is down to above `id` (NULL: all). */
+/* Visits what the tail has from where the list is up to before `id` (NULL: all). */
 static void list_tail(struct list *list, const struct dd_uuid *id)
 {
     while (!list->ended && list->tail_at < list->tail_len) {
         const struct tail_entry *entry;
 
-        if (id && dd_uuid_compare(list->tail[list->tail_at], *id) < 0)
+        if (id && precedes(list, id, &list->tail[list->tail_at]))
             return;
         entry = tail_get(list->journal, list->tail[list->tail_at++]);
         if (!entry->removed && !entry->damaged)
@@ -359,7 +379,7 @@ static bool visit_head(void *user, struct dd_span key, struct dd_span value)
     if (key.len != KEY_ID)
         return true;
     id = uuid_at(key.data);
-    if (list->before && dd_uuid_compare(id, *list->before) >= 0)
+    if (is_past(list, &id))
         return true;
     list_tail(list, &id);
     if (list->ended)
@@ -371,22 +391,27 @@ static bool visit_head(void *user, struct dd_span key, struct dd_span value)
     return !list->ended;
 }
 
-bool dd_journal_list(struct dd_journal *journal, const struct dd_uuid *after, size_t heads_max,
-                     bool (*visit)(void *user, const struct dd_head *head), void *user)
+bool dd_journal_list(struct dd_journal *journal, const struct dd_uuid *after, bool oldest,
+                     size_t heads_max, bool (*visit)(void *user, const struct dd_head *head),
+                     void *user)
 {
-    struct list list = {
-        .journal = journal, .before = after, .left = heads_max, .visit = visit, .user = user};
+    struct list list = {.journal = journal,
+                        .after = after,
+                        .oldest_first = oldest,
+                        .left = heads_max,
+                        .visit = visit,
+                        .user = user};
     struct dd_store *store = journal->config.store;
     struct tail_entry *entry;
     size_t at = 0;
 
     list.tail = dd_alloc_array(journal->tail.len + 1, sizeof(*list.tail));
     while ((entry = dd_map_next(&journal->tail, &at)) != NULL)
-        if (!after || dd_uuid_compare(entry->id, *after) < 0)
+        if (!is_past(&list, &entry->id))
             list.tail[list.tail_len++] = entry->id;
-    qsort(list.tail, list.tail_len, sizeof(*list.tail), newest_first);
-    (void)store->ops->scan(store, DD_TABLE_HEADS, after ? id_span(after) : DD_SPAN_NONE, true,
-                           visit_head, &list, NULL);
+    qsort(list.tail, list.tail_len, sizeof(*list.tail), oldest ? oldest_first : newest_first);
+    (void)store->ops->scan(store, DD_TABLE_HEADS, after ? id_span(after) : DD_SPAN_NONE,
+                           !oldest, visit_head, &list, NULL);
     list_tail(&list, NULL);
     dd_free(list.tail);
     return list.ended;

@@ -1,30 +1,50 @@
-/* Who waits for an execution: execution.wait until it is closed, execution.logs
- * until it has more lines. A wake-up goes through the gate, so that nobody is
- * told of an end that is not durable. */
+/* Who waits for an execution: execution.wait and Invoke until it is closed,
+ * execution.logs until it has more lines. A wake-up goes through the gate, so that
+ * nobody is told of an end that is not durable. */
 #include "engine/engine_priv.h"
 
 #include "base/alloc.h"
-#include "engine/methods.h"
 
 static struct dd_span id_span(const struct dd_uuid *id)
 {
     return dd_span_make(id->bytes, sizeof id->bytes);
 }
 
-void dd_watch_add(struct dd_engine *engine, struct dd_uuid id, struct dd_pending *pending)
+void dd_waiter_init(struct dd_waiter *waiter, void (*again)(struct dd_waiter *waiter))
+{
+    *waiter = (struct dd_waiter){.again = again};
+    dd_list_init(&waiter->node);
+    dd_list_init(&waiter->timed);
+}
+
+void dd_watch_add(struct dd_engine *engine, struct dd_uuid id, struct dd_waiter *waiter)
 {
     struct dd_watch *watch = dd_map_get(&engine->watches, id_span(&id));
 
+    dd_assert(!waiter->watch);
     if (!watch) {
         watch = dd_alloc(sizeof *watch);
         watch->id = id;
         dd_list_init(&watch->waiters);
         dd_map_put(&engine->watches, id_span(&watch->id), watch);
     }
-    pending->execution = id;
-    dd_list_push(&watch->waiters, &pending->parked);
-    if (pending->until_ms)
-        dd_list_push(&engine->timeouts, &pending->timed);
+    waiter->watch = watch;
+    dd_list_push(&watch->waiters, &waiter->node);
+    if (waiter->until_ms)
+        dd_list_push(&engine->timeouts, &waiter->timed);
+}
+
+void dd_watch_leave(struct dd_engine *engine, struct dd_waiter *waiter)
+{
+    struct dd_watch *watch = waiter->watch;
+
+    waiter->watch = NULL;
+    dd_list_remove(&waiter->node);
+    dd_list_remove(&waiter->timed);
+    if (!watch || !dd_list_empty(&watch->waiters))
+        return;
+    dd_map_remove(&engine->watches, id_span(&watch->id));
+    dd_free(watch);
 }
 
 struct wake {
@@ -33,20 +53,25 @@ struct wake {
     struct dd_uuid id;
 };
 
+/* Each waiter asks again; who still has to wait is watched anew. */
 static void wake_run(struct dd_gate_action *action)
 {
     struct wake *wake = dd_container_of(action, struct wake, action);
-    struct dd_watch *watch = dd_map_remove(&wake->engine->watches, id_span(&wake->id));
+    struct dd_watch *watch;
+    struct dd_list woken;
 
-    /* Each waiter asks again; who still has to wait is watched anew. */
-    while (watch && !dd_list_empty(&watch->waiters)) {
-        struct dd_pending *pending =
-            dd_container_of(dd_list_pop(&watch->waiters), struct dd_pending, parked);
+    dd_list_init(&woken);
+    while ((watch = dd_map_get(&wake->engine->watches, id_span(&wake->id))) != NULL) {
+        struct dd_waiter *waiter = dd_container_of(watch->waiters.next, struct dd_waiter, node);
 
-        dd_list_remove(&pending->timed);
-        dd_method_again(pending);
+        dd_watch_leave(wake->engine, waiter);
+        dd_list_push(&woken, &waiter->node);
     }
-    dd_free(watch);
+    while (!dd_list_empty(&woken)) {
+        struct dd_waiter *waiter = dd_container_of(dd_list_pop(&woken), struct dd_waiter, node);
+
+        waiter->again(waiter);
+    }
     dd_free(wake);
 }
 
@@ -69,25 +94,11 @@ void dd_watch_due(struct dd_engine *engine)
 {
     dd_list_each(node, tmp, &engine->timeouts)
     {
-        struct dd_pending *pending = dd_container_of(node, struct dd_pending, timed);
+        struct dd_waiter *waiter = dd_container_of(node, struct dd_waiter, timed);
 
-        if (pending->until_ms > engine->now_ms)
+        if (waiter->until_ms > engine->now_ms)
             continue;
-        dd_list_remove(&pending->timed);
-        dd_list_remove(&pending->parked);
-        dd_method_again(pending);
+        dd_watch_leave(engine, waiter);
+        waiter->again(waiter);
     }
-}
-
-void dd_watches_free(struct dd_engine *engine)
-{
-    struct dd_watch *watch;
-    size_t at = 0;
-
-    /* Who waited is gone. */
-    while ((watch = dd_map_next(&engine->watches, &at)) != NULL) {
-        dd_assert(dd_list_empty(&watch->waiters));
-        dd_free(watch);
-    }
-    dd_map_deinit(&engine->watches);
 }

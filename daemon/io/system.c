@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "io/system.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -85,6 +86,72 @@ bool dd_process_alive(int64_t pid, uint64_t started)
     char state;
 
     return read_stat(pid, &state, &found) && found == started && state != 'Z' && state != 'X';
+}
+
+/* The inode of the socket that listens on `port`, from /proc/net/tcp or tcp6 (proc(5)):
+ * "sl local_address:port rem_address:port st queues timer retrnsmt uid timeout inode". */
+static unsigned long listener_inode(const char *table, uint16_t port)
+{
+    FILE *file = fopen(table, "re");
+    unsigned long inode = 0;
+    char line[512];
+
+    while (file && inode == 0 && fgets(line, sizeof line, file)) {
+        unsigned long found;
+        unsigned local, state;
+
+        if (sscanf(line, " %*u: %*[0-9A-F]:%x %*[0-9A-F]:%*x %x %*s %*s %*s %*u %*u %lu",
+                   &local, &state, &found) == 3 &&
+            local == port && state == 0x0A)
+            inode = found;
+    }
+    if (file)
+        fclose(file);
+    return inode;
+}
+
+/* Whether one of the descriptors of the process is the socket. */
+static bool has_socket(const char *pid, unsigned long inode)
+{
+    char path[64], wanted[40], found[40];
+    const struct dirent *entry;
+    bool has = false;
+    DIR *directory;
+
+    snprintf(wanted, sizeof wanted, "socket:[%lu]", inode);
+    snprintf(path, sizeof path, "/proc/%.16s/fd", pid);
+    directory = opendir(path);
+    while (directory && !has && (entry = readdir(directory)) != NULL) {
+        ssize_t len = readlinkat(dirfd(directory), entry->d_name, found, sizeof found - 1);
+
+        found[len > 0 ? len : 0] = '\0';
+        has = strcmp(found, wanted) == 0;
+    }
+    if (directory)
+        closedir(directory);
+    return has;
+}
+
+int64_t dd_port_holder(uint16_t port)
+{
+    unsigned long inode = listener_inode("/proc/net/tcp", port);
+    const struct dirent *entry;
+    int64_t holder = 0;
+    DIR *directory;
+
+    if (inode == 0)
+        inode = listener_inode("/proc/net/tcp6", port);
+    if (inode == 0)
+        return 0;
+    directory = opendir("/proc");
+    while (directory && holder == 0 && (entry = readdir(directory)) != NULL) {
+        if (entry->d_name[0] >= '0' && entry->d_name[0] <= '9' &&
+            has_socket(entry->d_name, inode))
+            holder = strtoll(entry->d_name, NULL, 10);
+    }
+    if (directory)
+        closedir(directory);
+    return holder;
 }
 
 size_t dd_open_files(size_t wanted)

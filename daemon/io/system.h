@@ -22,6 +22,10 @@ uint64_t dd_process_started(int64_t pid);
  * zombie or a later process with its pid does not count. */
 bool dd_process_alive(int64_t pid, uint64_t started);
 
+/* The pid of a process that listens on TCP `port`; 0 when there is none, or when it may
+ * not be seen (another user's). */
+int64_t dd_port_holder(uint16_t port);
+
 /* Lets the process have `wanted` open files, or as many as its hard limit allows;
  * returns how many it may have. */
 size_t dd_open_files(size_t wanted);

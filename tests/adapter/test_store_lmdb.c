@@ -729,10 +729,11 @@ static void torture_child(struct fixture *f, int report, uint32_t seed)
             if (append_one(writer.journal, (uint8_t)dd_rng_below(&rng, TORTURE_EXECUTIONS),
                            round) == 0)
                 _exit(6);
-        dd_journal_commit(writer.journal, 1000 + round);
-        (void)uv_run(&f->loop, dd_rng_below(&rng, 2) ? UV_RUN_NOWAIT : UV_RUN_ONCE);
+        /* The loop may only be waited for when there is a commit to come. */
         if (dd_journal_idle(writer.journal) && append_one(writer.journal, 0, round) == 0)
             _exit(7);
+        dd_journal_commit(writer.journal, 1000 + round);
+        (void)uv_run(&f->loop, dd_rng_below(&rng, 2) ? UV_RUN_NOWAIT : UV_RUN_ONCE);
     }
 }
 

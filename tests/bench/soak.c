@@ -15,12 +15,16 @@
 
 #define WAVE 2000
 #define RETENTION "1" /* seconds */
-#define SETTLED 5     /* waves after which nothing should grow any more */
 #define PRINTED 5     /* waves from one line to the next */
 
 struct sample {
     double memory_mib;
     double file_mib;
+};
+
+/* The largest samples of the two halves of the run. */
+struct growth {
+    double first, second;
 };
 
 static int come_and_go(struct durabled_context *context, struct durabled_result *result,
@@ -76,22 +80,26 @@ static void wait_gone(struct harness *harness)
     } while (len > 0);
 }
 
-static double greater(double a, double b)
+static void add_sample(struct growth *growth, bool second, double mib)
 {
-    return a > b ? a : b;
+    double *most = second ? &growth->second : &growth->first;
+
+    if (mib > *most)
+        *most = mib;
 }
 
-static void print_growth(const char *name, double settled, double last, double max)
+static void print_growth(const char *name, const struct growth *growth)
 {
-    printf("%-10s settled %.2f MiB, last %.2f, max %.2f: last %.2f of settled, max %.2f\n",
-           name, settled, last, max, last / settled, max / settled);
+    printf("%s: most %.2f MiB in the first half, %.2f in the second, %.2f of it\n", name,
+           growth->first, growth->second, growth->second / growth->first);
 }
 
 void soak(const char *program, long count)
 {
     static const struct durabled_function function = {.name = "soak", .body = come_and_go};
     long waves = (count + WAVE - 1) / WAVE;
-    struct sample sample, settled = {0}, max = {0};
+    struct growth memory = {0}, file = {0};
+    struct sample sample;
     struct harness harness;
     double begin = now_us();
 
@@ -103,17 +111,15 @@ void soak(const char *program, long count)
         start_executions(&harness, WAVE);
         wait_gone(&harness);
         sample = take_sample(&harness);
-        if (wave <= SETTLED)
-            settled = sample;
-        max.memory_mib = greater(max.memory_mib, sample.memory_mib);
-        max.file_mib = greater(max.file_mib, sample.file_mib);
+        add_sample(&memory, wave > waves / 2, sample.memory_mib);
+        add_sample(&file, wave > waves / 2, sample.file_mib);
         if (wave == 1 || wave == waves || wave % PRINTED == 0)
             printf("%10ld %8.1f %12.2f %9.2f\n", wave * WAVE, (now_us() - begin) / 1e6,
                    sample.memory_mib, sample.file_mib);
         fflush(stdout);
     }
-    print_growth("memory", settled.memory_mib, sample.memory_mib, max.memory_mib);
-    print_growth("file", settled.file_mib, sample.file_mib, max.file_mib);
+    print_growth("memory", &memory);
+    print_growth("file", &file);
     harness_serve_end(&harness);
     harness_stop(&harness);
     harness_close(&harness);

@@ -858,7 +858,125 @@ CLIENTS = {
     "garbage": b"\x01HTTP/1.1 400 Bad Request\r\n\r\n",
 }
 
+# --- http: one request to the engine ----------------------------------------------------
+
+EXECUTION = "/2025-12-01/durable-executions/$arn"
+CALLBACK = "/2025-12-01/durable-execution-callbacks/QUFB"
+INVOKE = "POST /2015-03-31/functions/f%3A%24LATEST/invocations"
+
+
+def request(line: str, body: Any = "", **headers: str) -> bytes:
+    lines = [
+        line,
+        "Host: localhost",
+        *(f"{n.replace('_', '-')}: {v}" for n, v in headers.items()),
+    ]
+    text = body if isinstance(body, str) else json.dumps(body)
+    return "\n".join([*lines, "", text]).encode()
+
+
+def checkpoint(*updates: dict[str, Any], **members: Any) -> bytes:
+    body = {"CheckpointToken": "$token", "Updates": list(updates), **members}
+    return request(f"POST {EXECUTION}/checkpoint", body)
+
+
+HTTP = {
+    "invoke": request(INVOKE, {"a": 1}),
+    "invoke-event": request(INVOKE, X_Amz_Invocation_Type="Event"),
+    "invoke-named": request(
+        INVOKE, X_Amz_Durable_Execution_Name="b", X_Amz_Invocation_Type="DryRun"
+    ),
+    "invoke-tenant": request(INVOKE, "7", X_Amz_Tenant_Id="t"),
+    "invoke-no-json": request(INVOKE, '{"a'),
+    "invoke-by-arn": request(
+        "POST /2015-03-31/functions/arn:aws:lambda:us-east-1:000000000000:function:f:1"
+        "/invocations?Qualifier=1"
+    ),
+    "checkpoint-nothing": checkpoint(),
+    "checkpoint-step": checkpoint(
+        {"Id": "s", "Type": "STEP", "Action": "START", "Name": "n", "SubType": "Step"},
+        {
+            "Id": "s",
+            "Type": "STEP",
+            "Action": "FAIL",
+            "Name": "n",
+            "SubType": "Step",
+            "Error": ERROR,
+        },
+        ClientToken="c",
+    ),
+    "checkpoint-retry": checkpoint(
+        {
+            "Id": "s",
+            "Type": "STEP",
+            "Action": "RETRY",
+            "Payload": "p",
+            "StepOptions": {"NextAttemptDelaySeconds": 3},
+        }
+    ),
+    "checkpoint-wait": checkpoint(
+        {
+            "Id": "w",
+            "Type": "WAIT",
+            "Action": "START",
+            "WaitOptions": {"WaitSeconds": 1},
+        }
+    ),
+    "checkpoint-callback": checkpoint(
+        {
+            "Id": "k",
+            "Type": "CALLBACK",
+            "Action": "START",
+            "CallbackOptions": {"TimeoutSeconds": 1, "HeartbeatTimeoutSeconds": 1},
+        }
+    ),
+    "checkpoint-invoke": checkpoint(
+        {
+            "Id": "i",
+            "Type": "CHAINED_INVOKE",
+            "Action": "START",
+            "ChainedInvokeOptions": {"FunctionName": "f:$LATEST", "TenantId": "t"},
+        }
+    ),
+    "checkpoint-end": checkpoint(
+        {"Id": "c", "Type": "CONTEXT", "Action": "START"},
+        {
+            "Id": "c",
+            "Type": "CONTEXT",
+            "Action": "SUCCEED",
+            "ContextOptions": {"ReplayChildren": True},
+        },
+        {"Id": "e", "Type": "EXECUTION", "Action": "SUCCEED", "Payload": "1"},
+    ),
+    "checkpoint-odd": checkpoint({"Type": "X", "Id": "a b", "ParentId": "", "SubType": None}),
+    "checkpoint-types": checkpoint({"Id": 7}),
+    "state": request(f"GET {EXECUTION}/state?CheckpointToken=$token&MaxItems=1"),
+    "state-marker": request(f"GET {EXECUTION}/state?CheckpointToken=$token&Marker=QUFB"),
+    "describe": request(f"GET {EXECUTION}?IncludeExecutionData=false"),
+    "history": request(f"GET {EXECUTION}/history?IncludeExecutionData=true&MaxItems=1"),
+    "history-reverse": request(f"GET {EXECUTION}/history?ReverseOrder=true&MaxItems=1000"),
+    "stop": request(f"POST {EXECUTION}/stop", ERROR),
+    "list": request(
+        "GET /2025-12-01/functions/f/durable-executions?Statuses=RUNNING&ReverseOrder=true"
+        "&StartedAfter=2023-01-01T00%3A00%3A00Z&StartedBefore=1800000000.5&DurableExecutionName=a"
+    ),
+    "callback-succeed": request(f"POST {CALLBACK}/succeed", "result"),
+    "callback-fail": request(f"POST {CALLBACK}/fail", ERROR),
+    "callback-heartbeat": request(f"POST {CALLBACK}/heartbeat"),
+    "other-service": request(
+        "POST /",
+        X_Amz_Target="DynamoDB_20120810.ListTables",
+        Authorization="AWS4-HMAC-SHA256 Credential=A/20260101/us-east-1/dynamodb/aws4_request",
+    ),
+    "other-host": b"GET /\nHost: example.com\n\n",
+    "origin": request("GET /", Origin="http://localhost"),
+    "escapes": request("GET /2025-12-01/durable-executions/%zz%4%00%25/history?%4d=%"),
+    "nothing": b"",
+    "json": json.dumps({"a": [1.5e-7, True, None, "\u00e9\n", {"b": {}}]}).encode(),
+}
+
 if __name__ == "__main__":
+    write("http", HTTP)
     write("frame", FRAMES)
     write("record", RECORDS)
     write("json", JSON)

@@ -158,7 +158,9 @@ static bool daemon_start(struct fuzz_world *world)
         .version = "fuzz",
         .socket = "/fuzz/socket",
         .data = "/fuzz/data",
+        .http_hosts = "",
         .pid = 1,
+        .connections_max = FUZZ_PEERS,
         .default_execution_timeout_s = DD_SECONDS_MAX,
         .default_retention_s = 30 * 86400,
         .memory_budget = 1, /* so that executions leave memory and come back */
@@ -223,8 +225,8 @@ static void peer_send(struct fuzz_world *world, struct dd_span bytes)
         peer->peer = dd_engine_connect(world->engine,
                                        (struct dd_credentials){peer->pid, (uint64_t)peer->pid},
                                        &stream, world->now_ms);
-    if (peer->peer)
-        (void)dd_engine_receive(world->engine, peer->peer, bytes, world->now_ms);
+    dd_assert(peer->peer);
+    (void)dd_engine_receive(world->engine, peer->peer, bytes, world->now_ms);
 }
 
 static void peer_lose(struct fuzz_world *world, bool dead)

@@ -284,6 +284,15 @@ CODES = {
     "WaitStarted": "W",
     "WaitSucceeded": "W+",
     "WaitCancelled": "W!",
+    "CallbackStarted": "K",
+    "CallbackSucceeded": "K+",
+    "CallbackFailed": "K-",
+    "CallbackTimedOut": "KT",
+    "ChainedInvokeStarted": "V",
+    "ChainedInvokeSucceeded": "V+",
+    "ChainedInvokeFailed": "V-",
+    "ChainedInvokeTimedOut": "VT",
+    "ChainedInvokeStopped": "V!",
     "InvocationCompleted": "I",
 }
 

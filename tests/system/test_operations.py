@@ -67,6 +67,19 @@ def test_logs_are_replay_safe_and_kept(world: World) -> None:
         assert len(re.findall(rf"\b{message}\b", text)) == 1
 
 
+def test_every_event_has_the_identity_of_its_operation(world: World) -> None:
+    run(world, "children")
+    operations = {operation["Id"]: operation for operation in world.show("a")["operations"]}
+    identity = "Id", "Name", "SubType", "ParentId"
+    for event in world.events("a"):
+        found = {key: event[key] for key in identity if key in event}
+        if event["EventType"] == "InvocationCompleted":
+            assert found == {}
+            continue
+        operation = operations[event["Id"]]
+        assert found == {key: operation[key] for key in identity if key in operation}, event
+
+
 def test_kept_logs_are_bounded(world: World) -> None:
     """The last 10,000 lines of an execution, and how many went before."""
     run(world, "logs_much", {"lines": 12_000, "step_every": 50})

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import stat
+import struct
 from pathlib import Path
 
 from peer import Peer
@@ -128,6 +129,22 @@ def test_doctor(world: World) -> None:
 
 
 # -- the daemon's start ---------------------------------------------------------
+
+
+def transactions(world: World) -> int:
+    """How many the store has had: the later of LMDB's two meta pages has the number."""
+    pages = (world.data / "data.mdb").read_bytes()[: 2 * 4096]
+    return max(struct.unpack_from("<Q", pages, at + 144)[0] for at in (0, 4096))
+
+
+def test_idle_daemon_folds_by_itself(world: World) -> None:
+    world.start_daemon()
+    worker = world.start_worker("order")
+    wait_for("the worker", lambda: world.log_events("WORKER_REGISTERED"))
+    worker.terminate()
+    before = transactions(world)
+    world.start("order", "alone")
+    wait_for("the fold", lambda: transactions(world) >= before + 2)
 
 
 def test_leftover_socket_is_removed(world: World) -> None:

@@ -125,6 +125,17 @@ const struct dd_operation *dd_execution_operation(const struct dd_execution *exe
     return execution->operations[0];
 }
 
+const struct dd_operation *dd_execution_subject(const struct dd_execution *execution,
+                                                const struct dd_fact *fact)
+{
+    const struct dd_node *node;
+
+    if (fact->type == DD_TYPE_EXECUTION)
+        return dd_execution_operation(execution);
+    node = fact->id ? dd_execution_find(execution, dd_text_span(fact->id)) : NULL;
+    return node ? &node->operation : NULL;
+}
+
 struct dd_text *dd_execution_result(const struct dd_execution *execution)
 {
     return execution->result;
@@ -138,6 +149,11 @@ struct dd_error_object *dd_execution_error(const struct dd_execution *execution)
 int64_t dd_execution_timeout_s(const struct dd_execution *execution)
 {
     return execution->execution_timeout_s;
+}
+
+int64_t dd_execution_retention_s(const struct dd_execution *execution)
+{
+    return execution->retention_s;
 }
 
 const struct dd_operation *const *dd_execution_operations(const struct dd_execution *execution,

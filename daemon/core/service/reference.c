@@ -4,13 +4,6 @@
 #include "base/limits.h"
 #include "core/service/service.h"
 
-static int invalid(struct dd_span text, struct dd_error *error)
-{
-    return dd_fail(error, DD_INVALID_PARAMETER, "Invalid function ARN '%.*s'",
-                   (int)(text.len < DD_FUNCTION_REF_MAX ? text.len : DD_FUNCTION_REF_MAX),
-                   text.data);
-}
-
 /* Takes what stands before the next colon, or the rest, off the front of `*rest`; absent
  * when nothing is left. */
 static struct dd_span take(struct dd_span *rest)
@@ -53,46 +46,53 @@ static bool is_account(struct dd_span text)
 
 /* Takes "arn:PARTITION:lambda:REGION:ACCOUNT:function:" or "ACCOUNT:function:" off the
  * front of `*rest`; what begins with neither is left alone. */
-static int take_prefix(const struct dd_service_config *config, struct dd_span text,
-                       struct dd_span *rest, struct dd_error *error)
+static bool take_prefix(struct dd_span *rest, struct dd_reference *out)
 {
-    struct dd_span at = text, first = take(&at), region = DD_SPAN_NONE;
+    struct dd_span at = *rest, first = take(&at);
 
     if (dd_span_is(first, "arn")) {
         (void)take(&at);
         if (!dd_span_is(take(&at), "lambda"))
-            return invalid(text, error);
-        region = take(&at);
+            return false;
+        out->region = take(&at);
         first = take(&at);
-        if (!is_account(first))
-            return invalid(text, error);
+        if (!is_word(out->region, "-") || !is_account(first))
+            return false;
     } else if (!is_account(first) || !at.data) {
-        return 0;
+        return true;
     }
+    out->account = first;
     if (!dd_span_is(take(&at), "function"))
-        return invalid(text, error);
-    if (!dd_span_is(first, config->account))
-        return dd_fail(error, DD_INVALID_PARAMETER,
-                       "Cannot start a CHAINED_INVOKE on a function in another account.");
-    if (region.data && !dd_span_is(region, config->region))
-        return dd_fail(error, DD_INVALID_PARAMETER,
-                       "Cannot start a CHAINED_INVOKE on a function in another region.");
+        return false;
     *rest = at;
-    return 0;
+    return true;
+}
+
+bool dd_reference_split(struct dd_span text, struct dd_reference *out)
+{
+    struct dd_span rest = text;
+
+    *out = (struct dd_reference){0};
+    if (!take_prefix(&rest, out))
+        return false;
+    out->name = take(&rest);
+    out->qualifier = take(&rest);
+    return is_word(out->name, "-_") && out->name.len <= DD_FUNCTION_NAME_MAX && !rest.data &&
+           (!out->qualifier.data || is_word(out->qualifier, "$-_."));
 }
 
 int dd_reference_parse(const struct dd_service_config *config, struct dd_span text,
                        struct dd_reference *out, struct dd_error *error)
 {
-    struct dd_span rest = text;
-    int rc = take_prefix(config, text, &rest, error);
-
-    if (rc)
-        return rc;
-    out->name = take(&rest);
-    out->qualifier = take(&rest);
-    if (!is_word(out->name, "-_") || out->name.len > DD_FUNCTION_NAME_MAX || rest.data ||
-        (out->qualifier.data && !is_word(out->qualifier, "$-_.")))
-        return invalid(text, error);
+    if (!dd_reference_split(text, out))
+        return dd_fail(error, DD_INVALID_PARAMETER, "Invalid function ARN '%.*s'",
+                       (int)(text.len < DD_FUNCTION_REF_MAX ? text.len : DD_FUNCTION_REF_MAX),
+                       text.data);
+    if (out->account.data && !dd_span_is(out->account, config->account))
+        return dd_fail(error, DD_INVALID_PARAMETER,
+                       "Cannot start a CHAINED_INVOKE on a function in another account.");
+    if (out->region.data && !dd_span_is(out->region, config->region))
+        return dd_fail(error, DD_INVALID_PARAMETER,
+                       "Cannot start a CHAINED_INVOKE on a function in another region.");
     return 0;
 }

@@ -19,6 +19,7 @@
 #include "base/error.h"
 #include "base/uuid.h"
 #include "core/service/fact.h"
+#include "core/violation.h"
 
 struct dd_execution;
 
@@ -80,6 +81,7 @@ const struct dd_operation *dd_execution_operation(const struct dd_execution *exe
 struct dd_text *dd_execution_result(const struct dd_execution *execution);
 struct dd_error_object *dd_execution_error(const struct dd_execution *execution);
 int64_t dd_execution_timeout_s(const struct dd_execution *execution);
+int64_t dd_execution_retention_s(const struct dd_execution *execution);
 
 /* --- events ------------------------------------------------------------------------------ */
 
@@ -109,13 +111,25 @@ int dd_execution_start_again(const struct dd_execution *execution, struct dd_spa
                              struct dd_error *error) DD_MUST_CHECK;
 
 /* A function as a caller writes it: NAME, NAME:QUALIFIER, or either at the end of a
- * partial or full ARN (service-api 1.4). Spans into the text. */
+ * partial or full ARN (service-api 1.4). Spans into the text; absent where not given. */
 struct dd_reference {
+    struct dd_span region;
+    struct dd_span account;
     struct dd_span name;
-    struct dd_span qualifier; /* absent: unqualified */
+    struct dd_span qualifier;
 };
 
-/* DD_INVALID_PARAMETER when it is none, or names another account or region. */
+/* The form that a reference must have, as the service's messages show it. */
+#define DD_REFERENCE_REGEX                                                    \
+    "(arn:(aws[a-zA-Z-]*)?:lambda:)?([a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+" \
+    "-\\d{1}:)?(\\d{12}:)?(function:)?([a-zA-Z0-9-_]+)"                       \
+    "(:(\\$LATEST(\\.PUBLISHED)?|[a-zA-Z0-9-_]+))?"
+
+/* Splits a reference; false when it is none. */
+bool dd_reference_split(struct dd_span text, struct dd_reference *out);
+
+/* The function that a CHAINED_INVOKE names. DD_INVALID_PARAMETER when it is no reference,
+ * or names another account or region. */
 int dd_reference_parse(const struct dd_service_config *config, struct dd_span text,
                        struct dd_reference *out, struct dd_error *error) DD_MUST_CHECK;
 
@@ -191,6 +205,11 @@ struct dd_checkpointed {
 };
 void dd_checkpointed_deinit(struct dd_checkpointed *checkpointed);
 
+/* Adds what the service model refuses of its members. dd_execution_checkpoint() asks
+ * this by itself; who found other violations of the same request completes them. */
+void dd_checkpoint_violations(const struct dd_checkpoint *checkpoint,
+                              struct dd_violations *violations);
+
 /* CheckpointDurableExecution: validates all, applies all, fires due timers of
  * operations, hands out the next token (service-api 3.4 to 3.6, 4). A replay of the
  * last checkpoint (same token, same client token) answers the same again. A batch
@@ -265,6 +284,11 @@ int dd_execution_check(const struct dd_execution *execution,
  * next event. */
 const struct dd_operation *const *dd_execution_operations(const struct dd_execution *execution,
                                                           size_t *out_len);
+
+/* What a fact is about: an operation, EXECUTION for the execution's own facts, and
+ * NULL for an invocation's. Borrowed. */
+const struct dd_operation *dd_execution_subject(const struct dd_execution *execution,
+                                                const struct dd_fact *fact);
 
 /* Why the execution stands where it stands, as data for one sentence. */
 struct dd_standing {

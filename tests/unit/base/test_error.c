@@ -11,7 +11,7 @@
 #include "base/error.h"
 
 static const enum dd_code codes[] = {
-#define X(symbol, value, name, retryable) DD_##symbol,
+#define X(symbol, value, name, retryable, status) DD_##symbol,
     DD_ERROR_TABLE(X)
 #undef X
 };

@@ -148,8 +148,8 @@ static void check_call(struct dd_span bytes, const json_t *message)
 
 static enum dd_code code_named(const char *name)
 {
-#define X(symbol, value, wire, retryable) \
-    if (strcmp(name, wire) == 0)          \
+#define X(symbol, value, wire, retryable, status) \
+    if (strcmp(name, wire) == 0)                  \
         return DD_##symbol;
     DD_ERROR_TABLE(X)
 #undef X

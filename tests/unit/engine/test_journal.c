@@ -321,23 +321,29 @@ static bool skip_seen(void *user, struct dd_uuid id)
     return false;
 }
 
-/* The list in pages of three: every live execution once, newest first. */
-static void compare_list(struct fixture *f, struct dd_journal *journal, size_t live)
+/* The list in pages of three, in one order: every live execution once. */
+static void compare_order(struct dd_journal *journal, bool oldest, size_t live)
 {
     struct ids ids = {.len = 0};
-    bool more = dd_journal_list(journal, NULL, 3, see_head, &ids);
+    bool more = dd_journal_list(journal, NULL, oldest, 3, see_head, &ids);
 
     while (more) {
         struct dd_uuid after = ids.ids[ids.len - 1];
         size_t before = ids.len;
 
-        more = dd_journal_list(journal, &after, 3, see_head, &ids);
+        more = dd_journal_list(journal, &after, oldest, 3, see_head, &ids);
         assert_true(ids.len > before);
     }
-    (void)f;
     assert_int_equal(ids.len, live);
     for (size_t i = 1; i < ids.len; i++)
-        assert_true(dd_uuid_compare(ids.ids[i - 1], ids.ids[i]) > 0);
+        assert_true((dd_uuid_compare(ids.ids[i - 1], ids.ids[i]) < 0) == oldest);
+}
+
+static void compare_list(struct fixture *f, struct dd_journal *journal, size_t live)
+{
+    (void)f;
+    compare_order(journal, false, live);
+    compare_order(journal, true, live);
 }
 
 /* The queue of one function: in order of since and id, and complete. */
@@ -634,6 +640,47 @@ static void test_folds_by_count_and_age(void **state)
     f.now_ms += 1;
     settle(&f);
     assert_int_equal(dd_store_mem_count(f.mem, DD_TABLE_HEADS), 6);
+    teardown(&f);
+}
+
+/* Nothing else wakes an idle journal, so it says when it wants to be. */
+static void test_fold_that_met_no_room_is_tried_again(void **state)
+{
+    struct fixture f;
+    struct dd_error error;
+
+    (void)state;
+    setup(&f, 1, 5, 1000);
+    (void)start(&f);
+    settle(&f);
+    f.mem->fault = DD_STORE_MEM_FULL;
+    f.now_ms = dd_journal_next_commit(f.journal);
+    settle(&f);
+    assert_int_equal(dd_journal_accepts(f.journal, &error), DD_STORE_FULL);
+    f.now_ms = dd_journal_next_commit(f.journal);
+    settle(&f);
+    assert_int_equal(dd_store_mem_count(f.mem, DD_TABLE_HEADS), 1);
+    assert_int_equal(dd_journal_accepts(f.journal, &error), 0);
+    assert_int_equal(dd_journal_next_commit(f.journal), 0);
+    teardown(&f);
+}
+
+/* A fold by age waits for a commit of its own. */
+static void test_old_tail_rides_with_no_record(void **state)
+{
+    struct fixture f;
+
+    (void)state;
+    setup(&f, 1, 5, 1000);
+    (void)start(&f);
+    settle(&f);
+    f.now_ms += 1000;
+    (void)start(&f);
+    dd_journal_commit(f.journal, f.now_ms);
+    assert_true(dd_store_mem_step(f.mem));
+    assert_int_equal(dd_store_mem_count(f.mem, DD_TABLE_HEADS), 0);
+    settle(&f);
+    assert_int_equal(dd_store_mem_count(f.mem, DD_TABLE_HEADS), 2);
     teardown(&f);
 }
 
@@ -1266,6 +1313,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_groups_while_in_flight),
         cmocka_unit_test(test_folds_by_count_and_age),
+        cmocka_unit_test(test_fold_that_met_no_room_is_tried_again),
+        cmocka_unit_test(test_old_tail_rides_with_no_record),
         cmocka_unit_test(test_full_is_tried_again),
         cmocka_unit_test(test_failed_commit_is_final),
         cmocka_unit_test(test_high_mark),

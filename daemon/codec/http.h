@@ -1,0 +1,30 @@
+/* What an HTTP request of AWS's API carries outside its body: percent-encoded labels,
+ * the query, dates, and the ARNs of executions (service-api 1.1, 8.2). */
+#pragma once
+
+#include "base/buf.h"
+
+/* Appends `text`, decoded once. A plus is a plus; a broken escape stays as it is. */
+void dd_http_decode(struct dd_span text, struct dd_buf *out);
+
+/* Splits "path?query"; no query is an empty one. */
+void dd_http_split(struct dd_span target, struct dd_span *out_path, struct dd_span *out_query);
+
+/* The next parameter `name` of the query from `*at` on (0: the first), decoded into
+ * `out`, which is cleared. False when there is none. */
+bool dd_http_query(struct dd_span query, size_t *at, const char *name, struct dd_buf *out);
+
+/* A date as ISO 8601 (without an offset: UTC), a day, or seconds since 1970. */
+bool dd_http_date(struct dd_span text, int64_t *out_ms);
+
+/* The parts of an execution's ARN that the caller may get wrong. */
+struct dd_execution_arn {
+    struct dd_span region;
+    struct dd_span account;
+    struct dd_span id;
+};
+#define DD_EXECUTION_ARN_REGEX                                                               \
+    "arn:([a-zA-Z0-9-]+):lambda:([a-zA-Z0-9-]+):(\\d{12}):function:([a-zA-Z0-9_-]+)"         \
+    ":(\\$LATEST(?:\\.PUBLISHED)?|[0-9]+)/durable-execution/([a-zA-Z0-9_-]+)/([a-zA-Z0-9_-]" \
+    "+)"
+bool dd_execution_arn_parse(struct dd_span text, struct dd_execution_arn *out);
