@@ -19,6 +19,7 @@ from durabled import (
     DurableContext,
     InvokeError,
     RetryableSerDesError,
+    SerDesError,
     StepContext,
     StepError,
     StepTimeoutError,
@@ -689,3 +690,102 @@ def test_batch_that_was_flat_and_is_not(daemon: Daemon) -> None:
 
     with pytest.raises(ExecutionFailedError, match="current nesting is FLAT"):
         run(daemon, durable(handler))
+
+
+# --- bad input --------------------------------------------------------------------------
+
+
+class Wrong(SerDes[Any]):
+    """Gives what is no text."""
+
+    def __init__(self, gives: Any) -> None:
+        self._gives = gives
+
+    def serialize(self, value: Any, serdes_context: SerDesContext) -> str:
+        return self._gives  # type: ignore[no-any-return]
+
+    def deserialize(self, data: str, serdes_context: SerDesContext) -> Any:
+        return data
+
+
+@pytest.mark.parametrize(
+    ("gives", "message"),
+    [(b"bytes", "gave bytes, not text"), ("\ud800", "surrogates not allowed")],
+)
+def test_what_a_serdes_may_not_give(daemon: Daemon, gives: Any, message: str) -> None:
+    seen: list[str] = []
+
+    def handler(context: DurableContext) -> Any:
+        for call in (
+            lambda: context.step(lambda _: 1, config=StepConfig(serdes=Wrong(gives))),
+            lambda: context.run_in_child_context(
+                lambda _: 1, config=ChildConfig(serdes=Wrong(gives))
+            ),
+        ):
+            try:
+                call()
+            except SerDesError as error:
+                seen.append(str(error))
+        context.wait(Duration(1))
+
+    run(daemon, durable(handler))
+    assert len(seen) == 4 and seen[:2] == seen[2:]
+    assert all(message in said for said in seen)
+
+
+def test_items_that_cannot_be_serialised_fail(daemon: Daemon) -> None:
+    def handler(context: DurableContext) -> Any:
+        config = MapConfig[int](completion_config=CompletionConfig.all_completed())
+        result = context.map(
+            [1, 2], lambda c, item, *_: {1, 2} if item == 1 else 2, config=config
+        )
+        with pytest.raises(SerDesError, match="Unsupported type"):
+            result.throw_if_error()
+        return [[e and e.type for e in result.get_errors()], result.get_results()]
+
+    assert run(daemon, durable(handler)) == [[f"{OFFICIAL}.SerDesError"], [2]]
+
+
+def test_branches_that_go_on_while_they_unwind_change_nothing(daemon: Daemon) -> None:
+    log: list[str] = []
+
+    def handler(context: DurableContext) -> Any:
+        def stubborn(child: DurableContext) -> None:
+            try:
+                child.wait(Duration(1))
+            except BaseException:
+                child.step(counted(log, "must not run"))
+
+        result = context.parallel([stubborn, stubborn])
+        return result.success_count
+
+    assert run(daemon, durable(handler)) == 2
+    assert log == []
+
+
+def test_lines_are_logged_once_in_branches_too(
+    daemon: Daemon, caplog: pytest.LogCaptureFixture
+) -> None:
+    def handler(context: DurableContext) -> None:
+        context.logger.warning("handler begins")
+
+        def item(child: DurableContext, value: int, *_: Any) -> None:
+            child.logger.warning("item %d begins", value)
+            child.step(lambda step: step.logger.warning("item %d steps", value))
+            child.wait(Duration(value))
+            child.logger.warning("item %d goes on", value)
+
+        context.map([1, 2], item)
+        context.logger.warning("between")
+        context.wait(Duration(1))
+        context.logger.warning("handler ends")
+
+    run(daemon, durable(handler))
+    lines = [r for r in caplog.records if hasattr(r, "executionArn")]
+    said = sorted(record.getMessage() for record in lines)
+    assert said == sorted(
+        ["handler begins", "between", "handler ends"]
+        + [f"item {n} {does}" for n in (1, 2) for does in ("begins", "steps", "goes on")]
+    )
+    steps = [vars(r) for r in lines if "steps" in r.getMessage()]
+    assert all({"parentId", "operationId", "attempt"} <= set(step) for step in steps)

@@ -32,7 +32,7 @@ EVENT = '{"DurableExecutionArn": "arn:x"}'
 
 # What a conversation may need that this client has no API for, and the conversations.
 NOT_YET = {
-    "strands": "no branch runs beside its handler before parallel and map are there",
+    "strands": "strands are the branches of a batch, or children of async handlers",
     "start": "every operation is awaited where it is started, as in the official SDK",
 }
 NOT_PLAYED = {

@@ -149,6 +149,7 @@ class BaseContext:
         self._position = 0
         self._lock = threading.Lock()
         self._replaying = replaying
+        self._unwound = False
         self.set_logger(logger or logging.getLogger())
 
     # -- what it is ---------------------------------------------------------------

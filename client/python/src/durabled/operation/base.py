@@ -21,6 +21,7 @@ from durabled.exceptions import (
     DurableOperationError,
     ExecutionError,
     InvocationError,
+    SerDesError,
     SuspendExecution,
     raise_operation_error,
 )
@@ -82,7 +83,20 @@ class Place:
         self.found: Operation | None = self._session.cursor.at(context._id, position)
 
     @contextmanager
-    def replay(self) -> Iterator[None]:
+    def turn(self) -> Iterator[None]:
+        """Around the operation. One that comes after its context was told to unwind does not
+        begin: a body that runs ahead of the daemon's answer would run for nothing."""
+        if self._context._unwound:
+            raise SuspendExecution("the execution waits")
+        try:
+            with self._replay():
+                yield
+        except SuspendExecution:
+            self._context._unwound = True
+            raise
+
+    @contextmanager
+    def _replay(self) -> Iterator[None]:
         """Keeps the context's replay status: replaying ends before an operation that has no
         record or is a step that will really run, and after one that was open, or that
         nothing recorded follows."""
@@ -152,8 +166,19 @@ class Place:
 
     # -- values ---------------------------------------------------------------------------
 
-    def serialize(self, value: Any, serdes: Any) -> str:
-        return serdes_module.serialize(serdes, value, self.id, self._session.arn)
+    def serialize(self, value: Any, serdes: Any) -> str | None:
+        """A serdes of the user's may give None for no payload; else it must be text."""
+        made: Any = serdes_module.serialize(serdes, value, self.id, self._session.arn)
+        if made is None:
+            return None
+        if not isinstance(made, str):
+            raise SerDesError(f"{type(serdes).__name__} gave {type(made).__name__}, not text")
+        if not made.isascii():
+            try:
+                made.encode()
+            except UnicodeEncodeError as error:
+                raise SerDesError(f"what {type(serdes).__name__} gave: {error}") from error
+        return made
 
     def deserialize(self, payload: str | None, serdes: Any) -> Any:
         """No payload is no value, whatever the serdes."""

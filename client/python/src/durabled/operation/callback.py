@@ -99,7 +99,7 @@ def create_callback(
 
 def _create(context: BaseContext, place: Place, config: CallbackConfig) -> Op[PendingCallback]:
     callback = PendingCallback(context, place, config.serdes)
-    with place.replay():
+    with place.turn():
         yield from callback.start(config)
     return callback
 

@@ -111,7 +111,7 @@ class Child:
         self._started: Reply | None = None
 
     def op(self) -> Op[Any]:
-        with self._place.replay():
+        with self._place.turn():
             return (yield from self.run())
 
     def run(self) -> Op[Any]:

@@ -57,7 +57,7 @@ class _Condition:
         self._started: Reply | None = None
 
     def op(self) -> Op[Any]:
-        with self._place.replay():
+        with self._place.turn():
             if self._place.recorded:
                 return self._value(self._place.outcome())
             answer = yield from self._start()

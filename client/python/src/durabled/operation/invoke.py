@@ -33,7 +33,7 @@ def _invoke(
     config: InvokeConfig[Any, Any],
 ) -> Op[Any]:
     session = context._session
-    with place.replay():
+    with place.turn():
         if place.recorded:
             outcome = place.outcome()
         else:

@@ -21,7 +21,7 @@ def wait(context: BaseContext, duration: Duration, name: str | None) -> Op[None]
 
 def _wait(context: BaseContext, place: Place, seconds: int) -> Op[None]:
     session = context._session
-    with place.replay():
+    with place.turn():
         if not place.recorded:
             place.tell_started()
             handle = session.new_handle()
