@@ -9,8 +9,6 @@
 
 /* --- verbs ------------------------------------------------------------------------------- */
 
-enum subject { NO_SUBJECT, SUBJECT, OPTIONAL_SUBJECT };
-
 enum verb_bit {
     START = 1,
     LS = 2,
@@ -21,26 +19,29 @@ enum verb_bit {
     LOG_LEVEL = 64,
     DOCTOR = 128,
     FUNCTIONS = 256,
-    EVERY = 511,
+    CALLBACK = 512,
+    EVERY = 1023,
 };
 
 static const struct verb {
     const char *name;
     enum verb_bit bit;
-    enum subject subject;
-    const char *subject_name;
+    int words_min, words_max; /* behind it */
+    const char *words;
     const char *help;
 } verbs[] = {
-    {"start", START, SUBJECT, "FUNCTION", "Start an execution; print its ARN and name"},
-    {"ls", LS, NO_SUBJECT, "", "List executions, newest first"},
-    {"show", SHOW, SUBJECT, "EXECUTION", "What it did, and why it stands where it stands"},
-    {"history", HISTORY, SUBJECT, "EXECUTION", "Every event, as a timeline"},
-    {"stop", STOP, SUBJECT, "EXECUTION", "Stop an execution for good"},
-    {"logs", LOGS, SUBJECT, "EXECUTION", "What its handler logged"},
-    {"log-level", LOG_LEVEL, OPTIONAL_SUBJECT, "LEVEL",
+    {"start", START, 1, 1, "FUNCTION", "Start an execution; print its ARN and name"},
+    {"ls", LS, 0, 0, "", "List executions, newest first"},
+    {"show", SHOW, 1, 1, "EXECUTION", "What it did, and why it stands where it stands"},
+    {"history", HISTORY, 1, 1, "EXECUTION", "Every event, as a timeline"},
+    {"callback", CALLBACK, 2, 3, "ACTION ID|EXECUTION [NAME]",
+     "Complete a callback by its id or its name: succeed, fail or heartbeat"},
+    {"stop", STOP, 1, 1, "EXECUTION", "Stop an execution for good"},
+    {"logs", LOGS, 1, 1, "EXECUTION", "What its handler logged"},
+    {"log-level", LOG_LEVEL, 0, 1, "[LEVEL]",
      "Print the daemon's log level, or set it: DEBUG, INFO, WARN, ERROR"},
-    {"functions", FUNCTIONS, NO_SUBJECT, "", "Functions ever registered, and their workers"},
-    {"doctor", DOCTOR, NO_SUBJECT, "", "Check that all is well; say what cures what is not"},
+    {"functions", FUNCTIONS, 0, 0, "", "Functions ever registered, and their workers"},
+    {"doctor", DOCTOR, 0, 0, "", "Check that all is well; say what cures what is not"},
 };
 
 /* --- options ----------------------------------------------------------------------------- */
@@ -56,6 +57,8 @@ enum {
     OPTION_SINCE,
     OPTION_WAITING,
     OPTION_LIMIT,
+    OPTION_ERROR_TYPE,
+    OPTION_ERROR_MESSAGE,
     OPTION_VERSION,
 };
 
@@ -68,8 +71,10 @@ static const struct row {
 } rows[] = {
     {"name", OPTION_NAME, "NAME", START,
      "Name of the execution; the same again starts no other"},
-    {"payload", OPTION_PAYLOAD, "JSON|@FILE|-", START,
-     "Input: JSON, a file, or standard input"},
+    {"payload", OPTION_PAYLOAD, "TEXT|@FILE|-", START | CALLBACK,
+     "Input (JSON), or a callback's result; a file; standard input"},
+    {"error-type", OPTION_ERROR_TYPE, "TYPE", CALLBACK, "ErrorType, for fail"},
+    {"error-message", OPTION_ERROR_MESSAGE, "TEXT", CALLBACK, "ErrorMessage, for fail"},
     {"wait", OPTION_WAIT, NULL, START, "Wait for the end; print the result, exit by outcome"},
     {"status", OPTION_STATUS, "STATUS", LS, "RUNNING, SUCCEEDED, FAILED, TIMED_OUT, STOPPED"},
     {"function", OPTION_FUNCTION, "NAME", LS, "Only executions of this function"},
@@ -124,20 +129,17 @@ void args_help(FILE *out, const char *name)
     const struct verb *verb = find_verb(name);
 
     if (verb)
-        fprintf(out, "durablectl %s%s%s%s [OPTIONS]\n\n%s.\n", verb->name,
-                verb->subject == NO_SUBJECT         ? ""
-                : verb->subject == OPTIONAL_SUBJECT ? " ["
-                                                    : " ",
-                verb->subject_name, verb->subject == OPTIONAL_SUBJECT ? "]" : "", verb->help);
+        fprintf(out, "durablectl %s%s%s [OPTIONS]\n\n%s.\n", verb->name,
+                *verb->words ? " " : "", verb->words, verb->help);
     else
         fprintf(out, "durablectl VERB [OPTIONS]: durable executions, for operators\n\nVerbs\n");
     for (size_t i = 0; !verb && i < COUNT(verbs); i++) {
-        char left[32];
+        char left[48];
 
-        (void)snprintf(left, sizeof left, "%s %s", verbs[i].name, verbs[i].subject_name);
+        (void)snprintf(left, sizeof left, "%s %s", verbs[i].name, verbs[i].words);
         fprintf(out, "  %-30s %s\n", left, verbs[i].help);
     }
-    if (!verb || verb->bit & (SHOW | HISTORY | STOP | LOGS))
+    if (!verb || verb->bit & (SHOW | HISTORY | STOP | LOGS | CALLBACK))
         fprintf(out, "\nEXECUTION is an ARN, an execution id, a name, or - for the one started "
                      "last\n(never for stop).\n");
     fprintf(out, "\nOptions\n");
@@ -234,6 +236,12 @@ static bool take_option(struct args *args, int value, const char *argument,
             return true;
         (void)snprintf(problem, size, "--limit: '%s' is no number of executions", argument);
         return false;
+    case OPTION_ERROR_TYPE:
+        args->error_type = argument;
+        return true;
+    case OPTION_ERROR_MESSAGE:
+        args->error_message = argument;
+        return true;
     case OPTION_WAITING:
         args->waiting = true;
         return true;
@@ -255,8 +263,29 @@ static bool take_option(struct args *args, int value, const char *argument,
     }
 }
 
-/* What stands beside options: the verb, then its subject. */
-static bool take_words(struct args *args, int count, char **words, int given, char *problem,
+/* callback ACTION ID, or callback ACTION EXECUTION NAME. */
+static bool take_callback(struct args *args, int count, char **words, char *problem,
+                          size_t size)
+{
+    static const char *const actions[] = {"succeed", "fail", "heartbeat", NULL};
+
+    args->action = words[1];
+    args->subject = words[2];
+    args->operation = count > 3 ? words[3] : NULL;
+    if (!among(args->action, actions))
+        (void)snprintf(problem, size, "callback: '%s' is none of succeed, fail, heartbeat",
+                       args->action);
+    else if (args->payload && strcmp(args->action, "succeed") != 0)
+        (void)snprintf(problem, size, "callback: --payload goes with succeed");
+    else if ((args->error_type || args->error_message) && strcmp(args->action, "fail") != 0)
+        (void)snprintf(problem, size, "callback: an error goes with fail");
+    else
+        return true;
+    return false;
+}
+
+/* What stands beside options: the verb, then its words. */
+static bool take_words(struct args *args, int count, char **words, int allowed, char *problem,
                        size_t size)
 {
     const struct verb *verb = count > 0 ? find_verb(words[0]) : NULL;
@@ -274,21 +303,21 @@ static bool take_words(struct args *args, int count, char **words, int given, ch
     }
     args->verb = verb->name;
     args->subject = count > 1 ? words[1] : NULL;
-    if (!args->subject && verb->subject == SUBJECT)
-        (void)snprintf(problem, size, "%s: %s is missing", verb->name, verb->subject_name);
-    else if (count > (verb->subject == NO_SUBJECT ? 1 : 2))
+    if (count - 1 < verb->words_min)
+        (void)snprintf(problem, size, "%s: %s is missing", verb->name, verb->words);
+    else if (count - 1 > verb->words_max)
         (void)snprintf(problem, size, "%s: '%s' is one word too many", verb->name,
-                       words[verb->subject == NO_SUBJECT ? 1 : 2]);
+                       words[verb->words_max + 1]);
     else if (verb->bit == STOP && args->subject && strcmp(args->subject, "-") == 0)
         (void)snprintf(problem, size, "stop: - is not taken; name the execution to stop");
     else if (verb->bit == LOG_LEVEL && args->subject && !among(args->subject, levels))
         (void)snprintf(problem, size, "log-level: '%s' is none of DEBUG, INFO, WARN, ERROR",
                        args->subject);
-    else if (given & ~(int)verb->bit)
+    else if (!(allowed & (int)verb->bit))
         (void)snprintf(problem, size, "%s: an option of another verb; see durablectl %s --help",
                        verb->name, verb->name);
     else
-        return true;
+        return verb->bit != CALLBACK || take_callback(args, count, words, problem, size);
     return false;
 }
 
@@ -296,7 +325,7 @@ bool args_parse(int argc, char **argv, int64_t reference_ms, struct args *out, c
                 size_t size)
 {
     struct option options[COUNT(rows) + 1] = {0};
-    int value, given = 0;
+    int value, allowed = EVERY; /* verbs that take all options that are there */
 
     *out = (struct args){.limit = 100};
     for (size_t i = 0; i < COUNT(rows); i++)
@@ -313,10 +342,9 @@ bool args_parse(int argc, char **argv, int64_t reference_ms, struct args *out, c
                            value == ':' ? "its argument is missing" : "no such option");
             return false;
         }
-        if (row->verbs != EVERY)
-            given |= row->verbs;
+        allowed &= row->verbs;
         if (!take_option(out, value, optarg, reference_ms, problem, size))
             return false;
     }
-    return take_words(out, argc - optind, argv + optind, given, problem, size);
+    return take_words(out, argc - optind, argv + optind, allowed, problem, size);
 }

@@ -29,13 +29,17 @@ enum exit_code {
 
 struct args {
     const char *verb;
-    const char *subject; /* NAME, EXECUTION or LEVEL; NULL: none */
+    const char *subject;   /* NAME, EXECUTION, LEVEL or a callback's ID; NULL: none */
+    const char *action;    /* of callback, as the next three */
+    const char *operation; /* NULL: the subject is an ID */
+    const char *error_type;
+    const char *error_message;
     const char *socket;
     bool json;
     bool help;
     bool version;
     const char *name;
-    const char *payload; /* as given: JSON, @FILE or - */
+    const char *payload; /* as given: text, @FILE or - */
     bool wait;
     bool follow;
     bool waiting;

@@ -219,6 +219,25 @@ static void put_duration(FILE *out, const char *format_before, int64_t seconds)
     fprintf(out, "%s%s", format_before, duration);
 }
 
+/* Of a callback; 0: none. */
+static void put_seconds(FILE *out, const char *what, int64_t seconds)
+{
+    if (seconds == 0)
+        return;
+    put_duration(out, what, seconds);
+    fputc(' ', out);
+}
+
+/* Of an invoke. */
+static void put_function(FILE *out, struct durabled_text function)
+{
+    if (!function.data)
+        return;
+    fputs("of ", out);
+    (void)put_safe(out, function.data, function.len, 60);
+    fputc(' ', out);
+}
+
 static void put_details(const struct screen *screen, const struct story *story,
                         const msgpack_object *event)
 {
@@ -234,6 +253,9 @@ static void put_details(const struct screen *screen, const struct story *story,
     put_error(screen->out, doc_get(details, "Error"));
     if (delay > 0)
         put_duration(screen->out, ", again in ", delay);
+    put_seconds(screen->out, "timeout ", doc_int(details, "Timeout"));
+    put_seconds(screen->out, "heartbeat ", doc_int(details, "HeartbeatTimeout"));
+    put_function(screen->out, doc_text(details, "FunctionName"));
     if (doc_is(event, "EventType", "WaitStarted"))
         put_duration(screen->out, "for ", doc_int(details, "Duration"));
     if (doc_is(event, "EventType", "InvocationCompleted")) {

@@ -372,6 +372,42 @@ static int run_history(const struct args *args, struct durabled *connection)
     return EXIT_OK;
 }
 
+/* --- callback ---------------------------------------------------------------------------- */
+
+static int run_callback(const struct args *args, struct durabled *connection)
+{
+    struct durabled_callback_name name = {0};
+    struct durabled_failure failure = {.type = (char *)args->error_type,
+                                       .message = (char *)args->error_message};
+    struct durabled_error error;
+    char problem[512], *payload = NULL;
+    size_t payload_len = 0;
+    int rc;
+
+    if (args->operation) {
+        name.execution = args->subject;
+        name.operation = args->operation;
+    } else {
+        name.callback = args->subject;
+    }
+    if (args->payload) {
+        payload = read_payload(args->payload, &payload_len, problem, sizeof problem);
+        if (!payload)
+            return usage(problem);
+    }
+    if (strcmp(args->action, "succeed") == 0)
+        rc = durabled_client_callback_succeed(connection, &name, payload, payload_len, &error);
+    else if (strcmp(args->action, "fail") == 0)
+        rc = durabled_client_callback_fail(connection, &name, &failure, &error);
+    else
+        rc = durabled_client_callback_heartbeat(connection, &name, &error);
+    free(payload);
+    if (rc != DURABLED_OK)
+        return complain(&error);
+    fputs(args->json ? "{}\n" : "done\n", stdout);
+    return EXIT_OK;
+}
+
 /* --- stop, logs -------------------------------------------------------------------------- */
 
 static int run_stop(const struct args *args, struct durabled *connection)
@@ -486,8 +522,9 @@ static const struct {
 } verbs[] = {
     {"start", run_start},         {"ls", run_ls},
     {"show", run_show},           {"history", run_history},
-    {"stop", run_stop},           {"logs", run_logs},
-    {"log-level", run_log_level}, {"functions", run_functions},
+    {"callback", run_callback},   {"stop", run_stop},
+    {"logs", run_logs},           {"log-level", run_log_level},
+    {"functions", run_functions},
 };
 
 static int run_verb(const struct args *args)

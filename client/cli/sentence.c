@@ -3,17 +3,48 @@
 
 #include "cli.h"
 
-/* `name` when there is one, else what kind of thing it is. */
-static void format_subject(char *out, size_t size, const msgpack_object *operation)
+/* What people call the operations that are waited for. */
+static const char *kind_of(const msgpack_object *operation)
 {
-    struct durabled_text name = doc_text(operation, "Name"), type = doc_text(operation, "Type");
+    if (doc_is(operation, "Type", "WAIT"))
+        return "wait";
+    if (doc_is(operation, "Type", "CALLBACK"))
+        return "callback";
+    return doc_is(operation, "Type", "CHAINED_INVOKE") ? "invoke" : "step";
+}
+
+/* The name that an operation goes by: of a wait-for-callback's callback, that of the
+ * operation around it. */
+static struct durabled_text name_of(const msgpack_object *described,
+                                    const msgpack_object *operation)
+{
+    struct durabled_text parent = doc_text(operation, "ParentId");
+    size_t len;
+    const msgpack_object *operations = doc_array(described, "operations", &len);
+
+    for (size_t i = 0; parent.data && i < len; i++) {
+        struct durabled_text id = doc_text(&operations[i], "Id");
+
+        if (id.len == parent.len && memcmp(id.data, parent.data, id.len) == 0 &&
+            doc_is(&operations[i], "SubType", "WaitForCallback"))
+            return doc_text(&operations[i], "Name");
+    }
+    return doc_text(operation, "Name");
+}
+
+/* "`cooling_off`", "the callback `approval`", "an unnamed wait". */
+static void format_subject(char *out, size_t size, const msgpack_object *described,
+                           const msgpack_object *operation)
+{
+    struct durabled_text name = name_of(described, operation);
+    const char *kind = kind_of(operation);
+    bool said = strcmp(kind, "callback") == 0 || strcmp(kind, "invoke") == 0;
 
     if (name.data && name.len > 0)
-        (void)snprintf(out, size, "`%.*s`", (int)name.len, name.data);
-    else if (doc_is(operation, "Type", "WAIT"))
-        (void)snprintf(out, size, "an unnamed wait");
+        (void)snprintf(out, size, "%s%s%s`%.*s`", said ? "the " : "", said ? kind : "",
+                       said ? " " : "", (int)name.len, name.data);
     else
-        (void)snprintf(out, size, "an unnamed %.*s", (int)type.len, type.data ? type.data : "");
+        (void)snprintf(out, size, "an unnamed %s", kind);
 }
 
 /* "Runtime.ExitError"; nothing when no error is known. */
@@ -95,24 +126,30 @@ static int64_t due_of(const msgpack_object *standing, const msgpack_object *oper
     return due_ms ? due_ms : doc_int(standing, "until_ms");
 }
 
-static void format_waiting(char *out, size_t size, const msgpack_object *standing,
+static void format_waiting(char *out, size_t size, const msgpack_object *described,
                            int64_t reference_ms)
 {
+    const msgpack_object *standing = doc_get(described, "standing");
     const msgpack_object *operation = doc_get(standing, "operation");
     int64_t due_ms = due_of(standing, operation);
     int64_t attempt = doc_int(doc_get(operation, "StepDetails"), "Attempt");
-    char subject[300], when[32], duration[32];
+    char subject[300], since[32], when[32], duration[32];
 
+    format_when(since, sizeof since, doc_int(operation, "StartTimestamp"), reference_ms);
     format_when(when, sizeof when, due_ms, reference_ms);
     format_duration(duration, sizeof duration, due_ms - reference_ms);
     if (!operation) {
         (void)snprintf(out, size, "It is waiting to go on.");
         return;
     }
-    format_subject(subject, sizeof subject, operation);
+    format_subject(subject, sizeof subject, described, operation);
     if (doc_is(operation, "Type", "STEP") && due_ms)
         (void)snprintf(out, size, "It is waiting for attempt %lld of %s at %s, in %s.",
                        (long long)attempt + 1, subject, when, duration);
+    else if (doc_is(operation, "Type", "CALLBACK") ||
+             doc_is(operation, "Type", "CHAINED_INVOKE"))
+        (void)snprintf(out, size, "It is waiting for %s since %s%s%s.", subject, since,
+                       due_ms ? ", until " : "", due_ms ? when : "");
     else if (due_ms)
         (void)snprintf(out, size, "It is waiting for %s until %s, %s%s.", subject, when,
                        due_ms > reference_ms ? "in " : "due now, ",
@@ -169,7 +206,7 @@ void format_sentence(char *out, size_t size, const msgpack_object *described,
     else if (doc_is(standing, "state", "held"))
         format_held(out, size, standing);
     else if (doc_is(standing, "state", "waiting"))
-        format_waiting(out, size, standing, reference_ms);
+        format_waiting(out, size, described, reference_ms);
     else
         (void)snprintf(out, size, "It is in a state that this durablectl does not know: %.*s.",
                        (int)state.len, state.data ? state.data : "");

@@ -6,6 +6,8 @@
 
 /* Deeper contexts are shown at this depth. */
 #define DEPTH_MAX 32
+/* More siblings than these are folded; chosen: a screen of them. */
+#define SIBLINGS_MAX 20
 
 /* --- the header -------------------------------------------------------------------------- */
 
@@ -190,22 +192,58 @@ static void put_operation(const struct tree *tree, const msgpack_object *operati
     fputc('\n', out);
 }
 
+/* What is folded: of many siblings, those that ended well. */
+static bool is_folded(const msgpack_object *operation, size_t siblings)
+{
+    return siblings > SIBLINGS_MAX && doc_is(operation, "Status", "SUCCEEDED");
+}
+
+static void put_folded(struct tree *tree, size_t folded, size_t depth)
+{
+    tree->last[depth] = true;
+    put_branches(tree, depth);
+    fprintf(tree->screen->out, "%s%zu more that succeeded%s\n", paint(tree->screen, DIM),
+            folded, unpaint(tree->screen));
+}
+
 static void put_children(struct tree *tree, struct durabled_text parent, size_t depth)
 {
-    size_t left = 0;
+    size_t siblings = 0, folded = 0, left;
 
     for (size_t i = 0; i < tree->len; i++)
-        left += is_child(tree, &tree->operations[i], parent);
+        siblings += is_child(tree, &tree->operations[i], parent);
+    left = siblings;
     for (size_t i = 0; i < tree->len; i++) {
         const msgpack_object *operation = &tree->operations[i];
 
         if (!is_child(tree, operation, parent))
             continue;
-        tree->last[depth] = --left == 0;
+        left--;
+        if (is_folded(operation, siblings)) {
+            folded++;
+            continue;
+        }
+        tree->last[depth] = left == 0 && folded == 0;
         put_operation(tree, operation, depth);
         if (doc_is(operation, "Type", "CONTEXT") && depth + 1 < DEPTH_MAX)
             put_children(tree, doc_text(operation, "Id"), depth + 1);
     }
+    if (folded > 0)
+        put_folded(tree, folded, depth);
+}
+
+/* The command that completes the callback that is waited for. */
+static void put_callback(const struct screen *screen, const msgpack_object *described)
+{
+    const msgpack_object *standing = doc_get(described, "standing");
+    struct durabled_text id =
+        doc_text(doc_get(doc_get(standing, "operation"), "CallbackDetails"), "CallbackId");
+
+    if (!id.data || !doc_is(standing, "state", "waiting"))
+        return;
+    fputs("  durablectl callback succeed '", screen->out);
+    (void)put_safe(screen->out, id.data, id.len, 0);
+    fputs("' --payload RESULT\n", screen->out);
 }
 
 void put_show(const struct screen *screen, const msgpack_object *described,
@@ -223,4 +261,5 @@ void put_show(const struct screen *screen, const msgpack_object *described,
     format_sentence(sentence, sizeof sentence, described, reference_ms);
     (void)put_safe_cstr(screen->out, sentence, 0);
     fputc('\n', screen->out);
+    put_callback(screen, described);
 }

@@ -9,8 +9,23 @@ import time
 from pathlib import Path
 from typing import Any
 
-from durabled import DurableContext, StepContext, durable_execution, durable_step
-from durabled.config import ChildConfig, Duration, JitterStrategy, StepConfig, StepSemantics
+from durabled import (
+    CallbackError,
+    DurableContext,
+    StepContext,
+    durable_execution,
+    durable_step,
+)
+from durabled.config import (
+    CallbackConfig,
+    ChildConfig,
+    Duration,
+    JitterStrategy,
+    MapConfig,
+    StepConfig,
+    StepSemantics,
+    WaitForCallbackConfig,
+)
 from durabled.retries import (
     RetryDecision,
     RetryStrategyConfig,
@@ -271,6 +286,51 @@ def sequence(event: dict[str, Any], context: DurableContext) -> int:
         if event.get("wait_every") and number % event["wait_every"] == 0:
             context.wait(Duration.from_seconds(1))
     return total
+
+
+@durable_execution
+def approval(event: dict[str, Any], context: DurableContext) -> str:
+    config = WaitForCallbackConfig(
+        timeout=Duration.from_seconds(event.get("timeout", 0)),
+        heartbeat_timeout=Duration.from_seconds(event.get("heartbeat", 0)),
+    )
+    try:
+        return context.wait_for_callback(
+            lambda callback_id, _: note(callback_id), "approval", config
+        )
+    except CallbackError as error:
+        return f"{type(error).__name__}: {error}"
+
+
+@durable_execution
+def two_callbacks(event: dict[str, Any], context: DurableContext) -> list[str]:
+    first = context.create_callback("first", CallbackConfig(timeout=Duration.from_hours(1)))
+    second = context.create_callback("second")
+    return [first.result(), second.result()]
+
+
+def stamp(event: Any, context: Any) -> str:
+    """A plain function; answers when the test says go."""
+    note(f"asked-{event}")
+    wait_for_note("go")
+    return f"{event} stamped"
+
+
+@durable_execution
+def invokes(event: dict[str, Any], context: DurableContext) -> str:
+    stamped: str = context.invoke(event["function"], event["document"], name="stamp")
+    return stamped
+
+
+@durable_execution
+def maps(event: dict[str, Any], context: DurableContext) -> int:
+    def body(branch: DurableContext, item: int, index: int, items: Any) -> int:
+        return branch.step(lambda _: item * 2, name="double")
+
+    config: MapConfig[int] = MapConfig(item_namer=lambda item, _: f"item-{item}")
+    return sum(
+        context.map(list(range(event["items"])), body, "double_all", config).get_results()
+    )
 
 
 logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")

@@ -1,0 +1,152 @@
+"""Completing callbacks by hand, and what durablectl says of those who wait for them."""
+
+from __future__ import annotations
+
+from conftest import World, wait_for
+
+
+def ready(world: World, *handlers: str) -> None:
+    world.start_daemon()
+    for handler in handlers:
+        world.start_worker(handler)
+    wait_for("the workers", lambda: len(world.log_events("WORKER_REGISTERED")) == len(handlers))
+
+
+def wait_for_waiting(world: World, name: str, kind: str) -> None:
+    def waits() -> bool:
+        standing = world.show(name)["standing"]
+        return bool(
+            standing["state"] == "waiting" and standing.get("operation", {}).get("Type") == kind
+        )
+
+    wait_for(f"{name} to wait for its {kind}", waits)
+
+
+def ask_for_approval(world: World, name: str = "a", **payload: int) -> str:
+    """Starts one that waits for its approval; returns the callback's id."""
+    world.start("approval", name, payload)
+    wait_for_waiting(world, name, "CALLBACK")
+    return world.noted()[-1]
+
+
+def test_by_id(world: World) -> None:
+    ready(world, "approval")
+    callback = ask_for_approval(world)
+    assert world.ctl("callback", "succeed", callback, "--payload", "yes").stdout == "done\n"
+    assert world.finish("a")["Result"] == '"yes"'
+
+
+def test_by_name_and_over_a_restart(world: World) -> None:
+    ready(world, "approval")
+    ask_for_approval(world)
+    world.daemon.kill()
+    world.start_daemon()
+    world.ctl("callback", "succeed", "a", "approval", "--payload", "yes")
+    assert world.finish("a")["Result"] == '"yes"'
+
+
+def test_result_from_a_file_and_none(world: World) -> None:
+    ready(world, "two_callbacks")
+    world.start("two_callbacks", "a", {})
+    wait_for_waiting(world, "a", "CALLBACK")
+    (world.notes.parent / "answer").write_text("from a file")
+    world.ctl("callback", "succeed", "a", "second")
+    world.ctl("callback", "succeed", "a", "first", "--payload", f"@{world.notes.parent}/answer")
+    assert world.finish("a")["Result"] == '["from a file", null]'
+
+
+def test_failure_has_its_type_and_message(world: World) -> None:
+    ready(world, "approval")
+    callback = ask_for_approval(world)
+    error = ["--error-type", "Rejected", "--error-message", "the page is missing"]
+    world.ctl("callback", "fail", callback, *error)
+    assert "the page is missing" in world.finish("a")["Result"]
+    failed = next(e for e in world.events("a") if e["EventType"] == "CallbackFailed")
+    assert failed["CallbackFailedDetails"]["Error"]["Payload"] == {
+        "ErrorType": "Rejected",
+        "ErrorMessage": "the page is missing",
+    }
+
+
+def test_heartbeat_moves_the_heartbeat_timeout(world: World) -> None:
+    ready(world, "approval")
+    callback = ask_for_approval(world, heartbeat=600, timeout=3600)
+    until_ms = world.show("a")["standing"]["until_ms"]
+    world.ctl("callback", "heartbeat", callback)
+    assert world.show("a")["standing"]["until_ms"] > until_ms
+
+
+def test_second_answer_and_answer_after_the_timeout_are_refused(world: World) -> None:
+    ready(world, "approval")
+    callback = ask_for_approval(world)
+    world.ctl("callback", "succeed", callback, "--payload", "yes")
+    late = ask_for_approval(world, "b", timeout=1)
+    world.finish("b")
+    for answered in (callback, late):
+        for action in ("succeed", "fail", "heartbeat"):
+            refused = world.ctl("callback", action, answered, check=False)
+            assert refused.returncode == 5
+            assert "CallbackTimeoutException" in refused.stderr
+    assert world.finish("a")["Result"] == '"yes"'
+
+
+def test_unknown_callbacks_are_refused(world: World) -> None:
+    ready(world, "approval")
+    ask_for_approval(world)
+    for words in (["a", "approvel"], ["nobody", "approval"]):
+        refused = world.ctl("callback", "succeed", *words, check=False)
+        assert (refused.returncode, refused.stdout) == (4, ""), refused.stderr
+
+
+def test_usage(world: World) -> None:
+    world.start_daemon()
+    for args, said in (
+        (["succeed"], "callback: ACTION ID|EXECUTION [NAME] is missing"),
+        (["approve", "x"], "callback: 'approve' is none of succeed, fail, heartbeat"),
+        (["fail", "x", "--payload", "y"], "callback: --payload goes with succeed"),
+        (["succeed", "x", "--error-type", "y"], "callback: an error goes with fail"),
+    ):
+        done = world.ctl("callback", *args, check=False)
+        assert (done.returncode, done.stderr) == (2, f"durablectl: {said}\n")
+
+
+def test_show_prints_the_command_that_completes_it(world: World) -> None:
+    ready(world, "approval")
+    callback = ask_for_approval(world, timeout=3600)
+    shown = world.ctl("show", "a").stdout
+    assert "It is waiting for the callback `approval` since " in shown
+    command = shown.splitlines()[-1].split()
+    assert command == [
+        "durablectl",
+        "callback",
+        "succeed",
+        f"'{callback}'",
+        "--payload",
+        "RESULT",
+    ]
+    timeline = world.ctl("history", "a").stdout
+    assert "3600" in timeline or "1h" in timeline
+
+
+def test_list_of_those_who_wait(world: World) -> None:
+    """For a callback, or for another function: both stand still and cost nothing."""
+    ready(world, "approval", "invokes", "stamp")
+    ask_for_approval(world)
+    world.start("invokes", "b", {"function": "stamp", "document": "lease"})
+    wait_for_waiting(world, "b", "CHAINED_INVOKE")
+    names = {e["name"] for e in world.ctl_json("ls", "--waiting")["executions"]}
+    assert {"a", "b"} <= names
+    assert "It is waiting for the invoke `stamp` since " in world.ctl("show", "b").stdout
+    with world.notes.open("a") as notes:
+        notes.write("go\n")
+    assert world.finish("b")["Result"] == '"lease stamped"'
+    assert "stamp" in world.ctl("history", "b").stdout
+
+
+def test_many_branches_are_folded(world: World) -> None:
+    ready(world, "maps")
+    world.start("maps", "a", {"items": 100})
+    assert world.finish("a")["Result"] == str(sum(range(100)) * 2)
+    shown = world.ctl("show", "a").stdout
+    assert "100 more that succeeded" in shown
+    assert len(shown.splitlines()) < 20
