@@ -168,8 +168,8 @@ python_lint_height() {
     local bin=$build/venv/bin good=0 bad=0 check
     build_venv
     say "ruff, mypy"
-    for check in "ruff check client/python tests/system tests/conformance tests/fuzz" \
-        "ruff format --check client/python tests/system tests/conformance tests/fuzz" \
+    for check in "ruff check client/python tests/system tests/conformance tests/fuzz tests/bench" \
+        "ruff format --check client/python tests/system tests/conformance tests/fuzz tests/bench" \
         "mypy --config-file client/python/pyproject.toml client/python/src/durabled"; do
         # shellcheck disable=SC2086
         if "$bin"/$check; then good=$((good + 1)); else bad=$((bad + 1)); fi
