@@ -347,7 +347,9 @@ static bool wait_writable(struct durabled *connection)
     return !lost;
 }
 
-static bool write_all(struct durabled *connection, struct iovec *parts, size_t count)
+/* `droppable`: not written at all when the socket is full, so that nobody waits. */
+static bool write_all(struct durabled *connection, struct iovec *parts, size_t count,
+                      bool droppable)
 {
     struct msghdr message = {.msg_iov = parts, .msg_iovlen = count};
 
@@ -357,10 +359,13 @@ static bool write_all(struct durabled *connection, struct iovec *parts, size_t c
         if (sent < 0) {
             if (errno == EINTR)
                 continue;
+            if (errno == EAGAIN && droppable)
+                return true;
             if (errno != EAGAIN || !wait_writable(connection))
                 return false;
             continue;
         }
+        droppable = false; /* what has begun must end */
         while (message.msg_iovlen > 0 && (size_t)sent >= message.msg_iov->iov_len) {
             sent -= (ssize_t)message.msg_iov->iov_len;
             message.msg_iov++;
@@ -403,7 +408,7 @@ static int message_send(struct durabled *connection, const struct call *call,
     parts[0] = (struct iovec){head.data, head.size};
     parts[1] = (struct iovec){params->body.data, params->body.size};
     pthread_mutex_lock(&connection->write_lock);
-    sent = write_all(connection, parts, params->body.size > 0 ? 2 : 1);
+    sent = write_all(connection, parts, params->body.size > 0 ? 2 : 1, !call);
     pthread_mutex_unlock(&connection->write_lock);
     msgpack_sbuffer_destroy(&head);
     if (!sent)

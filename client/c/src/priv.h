@@ -155,7 +155,7 @@ bool call_answered(struct durabled *connection, struct call *call);
 int call_run(struct durabled *connection, const void *tag, const char *method,
              struct params *params, struct durabled_reply **out_reply,
              struct durabled_error *error);
-/* A message that is never answered. */
+/* A message that is never answered; dropped when the socket is full. */
 int notify_send(struct durabled *connection, const char *method, struct params *params,
                 struct durabled_error *error);
 /* Every open call of `tag` ends with DURABLED_UNWIND. */

@@ -3,6 +3,7 @@
 #include <jansson.h>
 #include <msgpack.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -27,6 +28,8 @@ struct fake {
     pthread_t thread;
     msgpack_unpacker in;
     bool closed; /* by the script */
+    sem_t resumed;
+    const char *ignored; /* the notifications that are dropped; NULL: none */
     char problem[1024];
 };
 
@@ -136,7 +139,7 @@ __attribute__((format(printf, 2, 3))) static void fail_script(struct fake *fake,
 }
 
 /* The next message as JSON; NULL: the client hung up. */
-static json_t *receive(struct fake *fake)
+static json_t *receive_any(struct fake *fake)
 {
     msgpack_unpacked message;
     json_t *value = NULL;
@@ -157,6 +160,19 @@ static json_t *receive(struct fake *fake)
     }
     msgpack_unpacked_destroy(&message);
     return value;
+}
+
+/* Without those that are ignored. */
+static json_t *receive(struct fake *fake)
+{
+    json_t *message = receive_any(fake);
+
+    while (message && fake->ignored && json_array_size(message) == 3 &&
+           strcmp(json_string_value(json_array_get(message, 1)), fake->ignored) == 0) {
+        json_decref(message);
+        message = receive_any(fake);
+    }
+    return message;
 }
 
 static void reply(struct fake *fake, const json_t *id, const json_t *step)
@@ -282,6 +298,9 @@ static void play(struct fake *fake, const json_t *step)
     if (json_object_get(step, "close")) {
         shutdown(fake->fd, SHUT_RDWR);
         fake->closed = true;
+    } else if (json_object_get(step, "hold")) {
+        sem_wait(&fake->resumed);
+        fake->ignored = json_string_value(json_object_get(step, "hold"));
     } else if (json_object_get(step, "send")) {
         send_bytes(fake, json_object_get(step, "send"));
     } else if (key) {
@@ -349,9 +368,15 @@ struct fake *fake_start(const char *script, int level, int *out_fd)
     if (!fake->script)
         fail_msg("the script is no JSON: line %d: %s", error.line, error.text);
     assert_true(msgpack_unpacker_init(&fake->in, 65536));
+    assert_int_equal(sem_init(&fake->resumed, 0, 0), 0);
     assert_int_equal(pthread_create(&fake->thread, NULL, fake_main, fake), 0);
     *out_fd = ends[1];
     return fake;
+}
+
+void fake_resume(struct fake *fake)
+{
+    sem_post(&fake->resumed);
 }
 
 void fake_finish(struct fake *fake)
@@ -364,6 +389,7 @@ void fake_finish(struct fake *fake)
     json_decref(fake->script);
     json_decref(fake->open);
     close(fake->fd);
+    sem_destroy(&fake->resumed);
     free(fake);
     if (problem[0])
         fail_msg("%s", problem);

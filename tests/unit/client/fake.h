@@ -9,6 +9,8 @@
  *   {"answer": KEY, "result": {...}}   answers an earlier call
  *   {"note": METHOD, "params": {...}}  the next message is this notification
  *   {"send": HEX}                sends these bytes
+ *   {"hold": METHOD}             reads nothing until fake_resume(), and from then on drops
+ *                               such notifications
  *   {"close": true}              hangs up
  * The hello at the start plays by itself, at the level given. */
 #pragma once
@@ -19,6 +21,9 @@ struct fake;
 
 /* Gives the fake daemon, and in `out_fd` the client's end of the socketpair. */
 struct fake *fake_start(const char *script, int level, int *out_fd);
+
+/* Ends a hold. */
+void fake_resume(struct fake *fake);
 
 /* The client has hung up. Fails the test if the script was not played to its end, word
  * for word, or more came. Frees. */

@@ -607,6 +607,41 @@ static void test_client_structs(void **state)
     fake_finish(fake);
 }
 
+/* More than any socket's buffer holds. */
+#define LINES 2000
+
+static int logs_much(struct durabled_context *context, struct durabled_result *result,
+                     void *user)
+{
+    char line[8192];
+
+    memset(line, 'x', sizeof line - 1);
+    line[sizeof line - 1] = '\0';
+    for (int i = 0; i < LINES; i++)
+        durabled_log(context, "INFO", line);
+    fake_resume(user);
+    return durabled_return(result, "1");
+}
+
+/* Lines are dropped, whole, while the daemon reads nothing; nobody waits for it. */
+static void test_logging_never_waits(void **state)
+{
+    struct durabled_invocation invocation = {
+        .event = EVENT, .event_len = strlen(EVENT), .request_id = "r1"};
+    struct durabled_result result = {0};
+    int fd;
+    struct fake *fake =
+        fake_start("[" BEGIN "{\"hold\": \"session.log\"}," END("1") "]", 1, &fd);
+
+    (void)state;
+    assert_int_equal(durabled_open_fd(fd, &invocation.connection, NULL), DURABLED_OK);
+    assert_int_equal(durabled_execute(&invocation, logs_much, fake, &result, NULL),
+                     DURABLED_OK);
+    durabled_close(invocation.connection);
+    fake_finish(fake);
+    durabled_result_clear(&result);
+}
+
 static void test_fork_is_refused(void **state)
 {
     struct durabled *connection;
@@ -671,6 +706,7 @@ int main(void)
         cmocka_unit_test(test_no_level_is_no_hello),
         cmocka_unit_test(test_not_found),
         cmocka_unit_test(test_client_structs),
+        cmocka_unit_test(test_logging_never_waits),
         cmocka_unit_test(test_fork_is_refused),
         cmocka_unit_test(test_no_daemon_names_paths_and_cure),
     };
