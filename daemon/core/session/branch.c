@@ -35,6 +35,7 @@ struct branches {
     size_t changes_len, changes_cap;
     bool first_asked; /* before any branch */
     bool asking;
+    bool ready; /* the client was told that it is complete */
     enum dd_operation_status decision; /* of the predicate; NONE: go on */
 };
 
@@ -64,6 +65,11 @@ void branches_free(struct branches *branches)
 bool branches_starting(const struct branches *branches)
 {
     return branches->told > 0;
+}
+
+bool branches_ready(const struct branches *branches)
+{
+    return branches->ready;
 }
 
 void branches_forget(struct branches *branches)
@@ -235,6 +241,7 @@ static void answer_complete(struct dd_session *session, struct unit *batch, uint
             branches->items[i] = STARTED;
     }
     branches->told = 0;
+    branches->ready = true;
     ready.reason = completion_reason(branches);
     ready.items = dd_span_make(branches->items, branches->started);
     answer(session, &ready);
