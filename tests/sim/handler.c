@@ -682,7 +682,7 @@ static void branch_found(struct strand *strand, const msgpack_object *result)
 
 static void check_runs_again(struct handler *handler, const struct op *op, bool replay)
 {
-    if (!replay && !(op->is_virtual && op->kind != OP_BATCH) && op->kind != OP_STRAND &&
+    if (!replay && !(op->is_virtual && op->kind != OP_BATCH) &&
         oracle_is_complete(handler->world, handler->execution, op->name))
         broken(handler->world, "%s: the body of %s runs again after it was complete",
                handler->execution, op->name);
@@ -770,7 +770,7 @@ static void answer_start(struct strand *strand, const msgpack_object *result)
                           member_text(result, "callback_id", id, sizeof id));
     if (is(result, "done"))
         count_found(op);
-    if (op->later) {
+    if (op->later || (op->kind == OP_STRAND && is(result, "done"))) {
         keep_started(strand);
         next(strand);
     } else if (is(result, "done")) {
@@ -845,8 +845,7 @@ static void answer_join(struct strand *strand, const msgpack_object *result)
             if (frame->started[j].handle != handle)
                 continue;
             frame->started[j].complete = true;
-            if (frame->started[j].op->later)
-                outcome(strand, frame->started[j].op, &operations->via.array.ptr[i]);
+            outcome(strand, frame->started[j].op, &operations->via.array.ptr[i]);
         }
     }
     join(strand, false);
