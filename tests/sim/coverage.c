@@ -41,6 +41,8 @@ static const char *const names[] = {
     "invoke TIMED_OUT",
     "invoke STOPPED",
     "invoke found complete",
+    "invoke of no function",
+    "changes observed",
     "child execution",
     "plain function returned",
     "plain function failed",

@@ -47,7 +47,7 @@ struct frame {
     struct started started[STARTED_MAX];
     size_t started_len;
     struct batch batch; /* of a BATCH */
-    bool failing; /* an operation failed and was not caught */
+    bool failing;       /* an operation failed and was not caught */
 };
 
 struct strand {
@@ -59,7 +59,7 @@ struct strand {
     uint32_t handle; /* of the current operation */
     int attempt;
     char payload[48];
-    uint32_t own_handle; /* of the strand itself; 0: the main one */
+    uint32_t own_handle;        /* of the strand itself; 0: the main one */
     struct strand *coordinator; /* of a branch: who runs its batch */
     uint32_t batch;             /* and that one's handle */
     bool unwound;
@@ -77,7 +77,7 @@ struct handler {
     struct strand strands[STRANDS_MAX];
     size_t strands_len;
     size_t bodies; /* that run now */
-    bool plain; /* the function is not durable */
+    bool plain;    /* the function is not durable */
     bool running;  /* user code may run */
     void (*done)(void *owner, struct handler *handler, const char *output);
     void (*gone)(void *owner, struct handler *handler);
@@ -209,10 +209,9 @@ static void leave(struct strand *strand)
                       "operation", (int64_t)frame->handle, "error", "ChildError");
     } else if (frame->op->large) {
         covered(frame->op->kind == OP_BATCH ? "batch large" : "child large");
-        strand->call =
-            conn_call(handler->conn, "session.succeed", "iibss", "session", handler->session,
-                      "operation", (int64_t)frame->handle, "replay_children", 1, "summary",
-                      payload, "payload", payload);
+        strand->call = conn_call(handler->conn, "session.succeed", "iibss", "session",
+                                 handler->session, "operation", (int64_t)frame->handle,
+                                 "replay_children", 1, "summary", payload, "payload", payload);
     } else {
         strand->call =
             conn_call(handler->conn, "session.succeed", "iis", "session", handler->session,
@@ -300,6 +299,9 @@ static void start(struct strand *strand)
                                  "STEP", "sub_type", "WaitForCondition");
         return;
     case OP_CALLBACK:
+        oracle_waits(handler->world, handler->execution, op->name,
+                     1000 * (op->heartbeat_s && op->heartbeat_s < op->seconds ? op->heartbeat_s
+                                                                              : op->seconds));
         strand->call =
             conn_call(handler->conn, "session.start", "iiiissii", PLACE, "type", "CALLBACK",
                       "timeout_s", op->seconds, "heartbeat_timeout_s", op->heartbeat_s);
@@ -348,6 +350,8 @@ static void invoke_ended(struct handler *handler, const struct op *op, const cha
                       (strcmp(op->function, "plain") == 0 && op->fails)))
         broken(handler->world, "%s: %s of %s succeeded", handler->execution, op->name,
                op->function);
+    if (strcmp(op->function, "nobody") == 0)
+        covered("invoke of no function");
     if (!succeeded || strcmp(op->function, "child") != 0)
         return;
     snprintf(child, sizeof child, "%.*s", (int)strcspn(payload + 1, "\""), payload + 1);
@@ -372,9 +376,9 @@ static void outcome(struct strand *strand, const struct op *op, const msgpack_ob
     member_text(result, "payload", payload, sizeof payload);
     if (op->kind == OP_POLL && strcmp(status, "FAILED") == 0)
         payload[0] = 0; /* the last state, which is kept */
-    if (op->kind == OP_WAIT)
+    if (op->kind == OP_WAIT || strcmp(status, "TIMED_OUT") == 0)
         oracle_waited(handler->world, handler->execution, op->name);
-    else if (!op->is_virtual || op->kind == OP_BATCH)
+    if (op->kind != OP_WAIT && (!op->is_virtual || op->kind == OP_BATCH))
         oracle_completed(handler->world, handler->execution, op->name, status, payload);
     if (op->kind == OP_INVOKE)
         invoke_ended(handler, op, status, payload);
@@ -453,10 +457,9 @@ static void poll_over(struct strand *strand)
         covered("poll again");
         attempt_key(strand, strand->attempt + 1, key, sizeof key);
         oracle_waits(handler->world, handler->execution, key, op->seconds * 1000);
-        strand->call =
-            conn_call(handler->conn, "session.retry", "iisi", "session", handler->session,
-                      "operation", (int64_t)strand->handle, "payload", strand->payload,
-                      "delay_s", op->seconds);
+        strand->call = conn_call(handler->conn, "session.retry", "iisi", "session",
+                                 handler->session, "operation", (int64_t)strand->handle,
+                                 "payload", strand->payload, "delay_s", op->seconds);
     } else if (op->fails) {
         strand->call =
             conn_call(handler->conn, "session.fail", "iiEb", "session", handler->session,
@@ -567,11 +570,11 @@ static void branch_start(struct world *world, void *owner, uint64_t position)
     if (handler->gone)
         return;
     strand->stage = STAGE_START;
-    strand->call = conn_call(
-        handler->conn, "session.start", "iiiisssbb", "session", handler->session, "operation",
-        (int64_t)strand->own_handle, "context", (int64_t)strand->batch, "position",
-        (int64_t)position, "name", op->name, "type", "CONTEXT", "sub_type", "MapIteration",
-        "virtual", (int)op->is_virtual, "strand", 1);
+    strand->call =
+        conn_call(handler->conn, "session.start", "iiiisssbb", "session", handler->session,
+                  "operation", (int64_t)strand->own_handle, "context", (int64_t)strand->batch,
+                  "position", (int64_t)position, "name", op->name, "type", "CONTEXT",
+                  "sub_type", "MapIteration", "virtual", (int)op->is_virtual, "strand", 1);
 }
 
 /* On a strand of its own, now or, as a thread would, a little later. */
@@ -587,8 +590,8 @@ static void branch_begin(struct strand *strand, size_t index)
     if (chance(handler->world, 0.8))
         branch_start(handler->world, branch, index);
     else
-        at(handler->world, handler->world->now_ms + between(handler->world, 0, 50), branch_start,
-           branch, index);
+        at(handler->world, handler->world->now_ms + between(handler->world, 0, 50),
+           branch_start, branch, index);
 }
 
 /* Still open: its body runs, or has a call under way. */
@@ -766,7 +769,7 @@ static void answer_start(struct strand *strand, const msgpack_object *result)
     char id[256];
 
     if (op->kind == OP_CALLBACK)
-        operator_callback(strand->handler->world, strand->handler->execution, op->name,
+        operator_callback(strand->handler->world, strand->handler->execution, op,
                           member_text(result, "callback_id", id, sizeof id));
     if (is(result, "done"))
         count_found(op);
@@ -884,6 +887,8 @@ static void answer(struct strand *strand, const msgpack_object *error,
     struct handler *handler = strand->handler;
     char message[256];
 
+    if (member(result, "changed"))
+        covered("changes observed");
     if (strand->stage == STAGE_PROBE && !(result && is(result, "unwind"))) {
         if (!error || strcmp(member_text(error, "code", message, sizeof message),
                              "NonDeterministicExecutionError") != 0)
@@ -1068,7 +1073,8 @@ void handler_abandon(struct handler *handler,
 void handler_die(struct handler *handler)
 {
     if (handler->bodies > 0)
-        covered(handler->plain ? "worker killed in a plain function" : "worker killed in a step");
+        covered(handler->plain ? "worker killed in a plain function"
+                               : "worker killed in a step");
     if (handler->plain)
         oracle_plain_ended(handler->world, handler->execution);
     handler_free(handler);

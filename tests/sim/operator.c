@@ -22,7 +22,6 @@ enum question {
 #define CHILDREN_MAX 128 /* executions of invoked functions */
 #define CALLBACKS_MAX 128
 
-
 struct execution {
     char name[64];
     char arn[256]; /* "": its start was not acknowledged */
@@ -37,6 +36,7 @@ struct callback {
     char execution[64];
     char path[16];
     char id[256];
+    int64_t heartbeat_ms, timeout_ms;
     bool complete; /* acknowledged */
 };
 
@@ -46,6 +46,7 @@ struct asked {
     size_t execution;
     size_t callback; /* CALLBACKS_MAX: a made-up one */
     const char *method;
+    int64_t sent_ms;
     bool by_name;
     char payload[32];
 };
@@ -100,10 +101,11 @@ static void note_status(struct operator_ *operator_, struct execution *execution
 
 /* --- callbacks ---------------------------------------------------------------------------- */
 
-void operator_callback(struct world *world, const char *execution, const char *path,
+void operator_callback(struct world *world, const char *execution, const struct op *op,
                        const char *id)
 {
     struct operator_ *operator_ = world->operator_;
+    const char *path = op->name;
     struct callback *callback;
 
     for (size_t i = 0; i < operator_->callbacks_len; i++) {
@@ -118,13 +120,13 @@ void operator_callback(struct world *world, const char *execution, const char *p
     if (operator_->callbacks_len == CALLBACKS_MAX)
         return;
     callback = &operator_->callbacks[operator_->callbacks_len++];
-    *callback = (struct callback){.complete = false};
+    *callback = (struct callback){.heartbeat_ms = 1000 * op->heartbeat_s,
+                                  .timeout_ms = 1000 * op->seconds};
     snprintf(callback->execution, sizeof callback->execution, "%s", execution);
     snprintf(callback->path, sizeof callback->path, "%s", path);
     snprintf(callback->id, sizeof callback->id, "%s", id);
 }
 
-/* Sends `method` of a callback, with `format` and the values of what comes after the id. */
 static uint32_t call_callback(struct operator_ *operator_, const struct callback *callback)
 {
     struct asked *asked = &operator_->asked;
@@ -156,6 +158,7 @@ static void ask_callback(struct operator_ *operator_)
 
     *asked = (struct asked){.question = ASKED_CALLBACK, .callback = CALLBACKS_MAX};
     asked->method = methods[between(world, 0, 3)];
+    asked->sent_ms = world->now_ms;
     if (chance(world, 0.05)) {
         asked->call = call_callback(operator_, &made_up);
         return;
@@ -181,6 +184,8 @@ static void callback_answered(struct operator_ *operator_)
                callback->path, asked->method);
     if (strcmp(asked->method, "callback.heartbeat") == 0) {
         covered("callback heartbeat");
+        oracle_heartbeat(operator_->world, callback->execution, callback->path, asked->sent_ms,
+                         callback->heartbeat_ms, callback->timeout_ms);
         return;
     }
     covered(asked->by_name ? "callback completed by name" : "callback completed");
@@ -448,7 +453,7 @@ static void ask_something(struct operator_ *operator_)
         ask(operator_, ASKED_START, index);
         return;
     }
-    if (operator_->callbacks_len > 0 && chance(world, 0.25)) {
+    if (operator_->callbacks_len > 0 && chance(world, world->faults ? 0.3 : 0.1)) {
         ask_callback(operator_);
         return;
     }

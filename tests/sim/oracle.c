@@ -16,11 +16,12 @@ struct completed {
 /* What is known under a key of an execution. */
 struct known {
     struct dd_text *key;
-    int64_t since_ms; /* waits: the earliest time it was asked for */
+    int64_t asked_ms; /* waits: when it was first asked for */
+    int64_t since_ms; /* waits: the earliest time it can be over */
     bool ran;         /* at-most-once attempts: it ran; plain functions: it ended */
     bool over;        /* operations: `completed` holds */
     struct completed completed;
-    const char *sent; /* branches: the outcome that was sent */
+    const char *sent;     /* branches: the outcome that was sent */
     const void *handler;  /* executions: who runs their body; NULL: nobody */
     struct dd_text *text; /* executions: ARN; events: how they were written */
 };
@@ -174,8 +175,22 @@ void oracle_waits(struct world *world, const char *execution, const char *path, 
 {
     struct known *known = look_up(world, "wait", execution, path);
 
-    if (!known->since_ms)
-        known->since_ms = world->now_ms + ms;
+    if (known->since_ms)
+        return;
+    known->asked_ms = world->now_ms;
+    known->since_ms = world->now_ms + ms;
+}
+
+void oracle_heartbeat(struct world *world, const char *execution, const char *path,
+                      int64_t sent_ms, int64_t heartbeat_ms, int64_t timeout_ms)
+{
+    struct known *known = look_up(world, "wait", execution, path);
+    int64_t since_ms = sent_ms + heartbeat_ms;
+
+    if (since_ms > known->asked_ms + timeout_ms)
+        since_ms = known->asked_ms + timeout_ms;
+    if (heartbeat_ms && since_ms > known->since_ms)
+        known->since_ms = since_ms;
 }
 
 void oracle_waited(struct world *world, const char *execution, const char *path)

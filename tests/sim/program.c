@@ -66,9 +66,8 @@ static void make_criteria(struct op *op, struct dd_rng *rng, size_t total)
 {
     struct criteria *criteria = &op->criteria;
 
-    *criteria = (struct criteria){.min_successful = -1,
-                                  .tolerated_count = -1,
-                                  .tolerated_percentage = -1};
+    *criteria = (struct criteria){
+        .min_successful = -1, .tolerated_count = -1, .tolerated_percentage = -1};
     criteria->max_concurrency = (int64_t)dd_rng_below(rng, total + 1);
     op->ask = dd_rng_below(rng, 4) == 0;
     if (op->ask) {

@@ -157,7 +157,7 @@ struct op {
     const char *function;    /* INVOKE */
     const struct body *body; /* CHILD, STRAND, BRANCH; BATCH: its branches */
     struct criteria {
-        int64_t max_concurrency; /* 0: all at once */
+        int64_t max_concurrency;                                       /* 0: all at once */
         int64_t min_successful, tolerated_count, tolerated_percentage; /* -1: not given */
         int64_t ends_wanted; /* by the predicate; 0: it never ends the batch */
         bool custom_failed;  /* what it says then */
@@ -216,11 +216,11 @@ struct handler;
 
 /* Begins an invocation over `conn`, and calls `done` with the JSON to return, or NULL
  * when it is to fail; a lost connection: neither, see handler_abandon(). */
-struct handler *
-handler_new(struct world *world, struct conn *conn, const char *request_id,
-            const char *function, const char *event,
-            void (*done)(void *owner, struct handler *handler, const char *output),
-            void *owner);
+struct handler *handler_new(struct world *world, struct conn *conn, const char *request_id,
+                            const char *function, const char *event,
+                            void (*done)(void *owner, struct handler *handler,
+                                         const char *output),
+                            void *owner);
 const char *handler_request_id(const struct handler *handler);
 /* An answer that may be the handler's: whether it was. */
 bool handler_answered(struct handler *handler, struct conn *conn, uint32_t call,
@@ -246,7 +246,7 @@ bool worker_quiet(struct world *world);
 
 void operator_start(struct world *world);
 /* A handler learned a callback's id, and hands it on. */
-void operator_callback(struct world *world, const char *execution, const char *path,
+void operator_callback(struct world *world, const char *execution, const struct op *op,
                        const char *id);
 /* True once it saw every execution closed. */
 bool operator_content(const struct world *world);
@@ -280,6 +280,9 @@ void oracle_completed(struct world *world, const char *execution, const char *pa
                       const char *status, const char *payload);
 /* Something that waits was asked for, at the earliest now; and it is over. */
 void oracle_waits(struct world *world, const char *execution, const char *path, int64_t ms);
+/* A heartbeat of a callback, sent at `sent_ms`, was taken. */
+void oracle_heartbeat(struct world *world, const char *execution, const char *path,
+                      int64_t sent_ms, int64_t heartbeat_ms, int64_t timeout_ms);
 void oracle_waited(struct world *world, const char *execution, const char *path);
 /* The execution `child` says that the operation started it. */
 void oracle_child(struct world *world, const char *parent, const char *path, const char *child);

@@ -97,9 +97,8 @@ static void invoke(struct worker *worker, const msgpack_object *invocation)
     dd_assert(worker->handlers_len < HANDLERS_MAX);
     worker->named[worker->handlers_len] = false;
     worker->abandoned[worker->handlers_len] = false;
-    worker->handlers[worker->handlers_len] =
-        handler_new(worker->world, worker->conn, request_id, function, event, handler_done,
-                    worker);
+    worker->handlers[worker->handlers_len] = handler_new(
+        worker->world, worker->conn, request_id, function, event, handler_done, worker);
     worker->handlers_len++;
 }
 

@@ -35,7 +35,7 @@ struct branches {
     size_t changes_len, changes_cap;
     bool first_asked; /* before any branch */
     bool asking;
-    bool ready; /* the client was told that it is complete */
+    bool ready;                        /* the client was told that it is complete */
     enum dd_operation_status decision; /* of the predicate; NONE: go on */
 };
 
