@@ -121,6 +121,9 @@
 /* A file written ahead and given back when the disk is full; a thousand commits
  * of the usual four pages fit. As much again is the map's reserve. */
 #define DD_STORE_RESERVE_BYTES (8u * 1024 * 1024)
+/* Whether there is room is looked at this often for the log's sake; chosen. A start looks
+ * each time. */
+#define DD_STORE_LOOK_MS 100
 /* A commit that met a full disk or map is tried again after this; chosen. */
 #define DD_STORE_RETRY_MS 250
 

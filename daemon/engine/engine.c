@@ -350,9 +350,14 @@ void dd_engine_durable(struct dd_engine *engine, int status, const struct dd_err
 /* Tells once when starts are refused, and once when they are taken again. */
 static void tell_room(struct dd_engine *engine)
 {
+    int64_t since_ms = engine->now_ms - engine->looked_ms;
     struct dd_error error;
-    bool full = dd_journal_accepts(engine->config.journal, &error) == DD_STORE_FULL;
+    bool full;
 
+    if (since_ms >= 0 && since_ms < DD_STORE_LOOK_MS)
+        return;
+    engine->looked_ms = engine->now_ms;
+    full = dd_journal_accepts(engine->config.journal, &error) == DD_STORE_FULL;
     if (full == engine->full_told)
         return;
     engine->full_told = full;

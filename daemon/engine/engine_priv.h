@@ -57,6 +57,7 @@ struct dd_engine {
     bool closing;  /* peers are dropped, nothing is recorded */
     bool failed;
     bool full_told;
+    int64_t looked_ms; /* when it was last looked whether the store is full */
 };
 
 /* The execution in memory, loaded if need be; marks it as used. A negative code

@@ -72,7 +72,9 @@ struct dd_wall_timer *dd_wall_timer_open(uv_loop_t *loop,
 
 void dd_wall_timer_arm(struct dd_wall_timer *timer, int64_t when_ms)
 {
-    if (when_ms != timer->armed_ms)
+    bool fires_before = timer->armed_ms > 0 && (when_ms == 0 || timer->armed_ms <= when_ms);
+
+    if (when_ms != timer->armed_ms && !fires_before)
         set(timer, when_ms);
 }
 

@@ -13,7 +13,9 @@ struct dd_wall_timer;
 struct dd_wall_timer *dd_wall_timer_open(uv_loop_t *loop,
                                          void (*fired)(void *user, bool stepped), void *user);
 
-/* Arms it for `when_ms` (ms since 1970; past: at once), or disarms it with 0. */
+/* Wants it to fire at `when_ms` (ms since 1970; past: at once), or not with 0. It may fire
+ * before too, for what was wanted earlier: a time that moves on with every event costs no
+ * call of the kernel each time. */
 void dd_wall_timer_arm(struct dd_wall_timer *timer, int64_t when_ms);
 
 /* Frees it once the loop has let go. */

@@ -59,9 +59,10 @@ static void send_garbage(struct world *world, struct conn *conn)
 static void checkpoint_late(struct world *world, struct dd_execution *execution)
 {
     bool earlier = execution->flight.token_seq == 0 || chance(world, 0.5);
-    struct dd_text *token = dd_token_make(execution, execution->invocation - (earlier ? 1 : 0),
-                                          earlier ? (uint32_t)between(world, 0, 3)
-                                                  : execution->flight.token_seq - 1);
+    struct dd_token spent = {execution->id, execution->invocation - (earlier ? 1 : 0),
+                             earlier ? (uint32_t)between(world, 0, 3)
+                                     : execution->flight.token_seq - 1};
+    struct dd_text *token = dd_token_seal(execution, &spent);
     struct dd_checkpoint checkpoint = {.arn = dd_text_span(execution->arn),
                                        .token = dd_text_span(token)};
     struct dd_checkpointed answer;

@@ -613,7 +613,7 @@ def failed(world: World, handler: str, case: str, payload: object = None) -> dic
             "unserialisable_step",
             "unserialisable step",
             {
-                "ErrorType": "durabled.exceptions.SerDesError",
+                "ErrorType": "aws_durable_execution_sdk_python.exceptions.SerDesError",
                 "ErrorMessage": "Unsupported type: <class 'object'>",
             },
         ),
@@ -627,11 +627,11 @@ def test_handler_fails(world: World, handler: str, case: str, error: dict[str, s
 
 MISUSES = {
     "negative duration": (
-        "durabled.exceptions.ValidationError",
+        "aws_durable_execution_sdk_python.exceptions.ValidationError",
         "Duration seconds must be positive",
     ),
     "no duration": (
-        "durabled.exceptions.ValidationError",
+        "aws_durable_execution_sdk_python.exceptions.ValidationError",
         "duration must be at least 1 second",
     ),
     "long duration": (
@@ -645,7 +645,10 @@ MISUSES = {
         "at 'updates.1.member.name' failed to satisfy constraint: Member must have length less "
         "than or equal to 256",
     ),
-    "no attempts": ("durabled.exceptions.StepError", "division by zero"),
+    "no attempts": (
+        "aws_durable_execution_sdk_python.exceptions.StepError",
+        "division by zero",
+    ),
     "big step": (
         "InvalidParameterValueException",
         "STEP output payload size must be less than or equal to 1048576 bytes.",
@@ -737,6 +740,9 @@ def test_changed_code(world: World) -> None:
     world.start_worker("changed", DURABLED_TEST_VERSION="2")
     done = world.finish("a")
     assert done["Status"] == "FAILED"
-    assert done["Error"]["ErrorType"] == "durabled.exceptions.NonDeterministicExecutionError"
+    assert (
+        done["Error"]["ErrorType"]
+        == "aws_durable_execution_sdk_python.exceptions.NonDeterministicExecutionError"
+    )
     line = diagnose(world, "changed code", executionArn=arn)
     assert line["error"] == done["Error"]["ErrorMessage"]

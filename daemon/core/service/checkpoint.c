@@ -35,12 +35,12 @@ static bool repeats(const struct dd_execution *execution, const struct dd_token 
            dd_span_equal(client_token, dd_text_span(replay->client_token));
 }
 
-static void answer_again(const struct dd_execution *execution, struct dd_checkpointed *out)
+static void answer_again(struct dd_execution *execution, struct dd_checkpointed *out)
 {
     const struct dd_replay *replay = &execution->replay;
 
     *out = (struct dd_checkpointed){0};
-    out->token = dd_token_make(execution, execution->invocation, execution->flight.token_seq);
+    out->token = dd_token_make(execution);
     if (replay->operations_len == 0)
         return;
     out->operations = dd_alloc_array(replay->operations_len, sizeof(*out->operations));
@@ -88,8 +88,7 @@ static void hand_out(struct dd_execution *execution, struct dd_span client_token
     fact->token_seq = execution->flight.token_seq + 1;
     fact->client_token = dd_text_new(client_token);
     dd_execution_emit(execution, fact);
-    answer->token =
-        dd_token_make(execution, execution->invocation, execution->flight.token_seq);
+    answer->token = dd_token_make(execution);
 }
 
 int dd_execution_checkpoint(struct dd_execution *execution,

@@ -30,6 +30,7 @@ void dd_execution_free(struct dd_execution *execution)
     dd_free(execution->timers);
     dd_free(execution->unseen);
     dd_replay_clear(&execution->replay);
+    dd_text_unref(execution->token_text);
     dd_text_unref(execution->flight.request_id);
     dd_text_unref(execution->flight.worker);
     dd_error_object_unref(execution->last_failure);

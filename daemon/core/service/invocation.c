@@ -72,8 +72,7 @@ void dd_execution_invoke(struct dd_execution *execution, int64_t now_ms,
     dd_execution_emit(execution, fact);
     envelope.arn = execution->arn;
     envelope.request_id = dd_text_ref(execution->flight.request_id);
-    envelope.token =
-        dd_token_make(execution, execution->invocation, execution->flight.token_seq);
+    envelope.token = dd_token_make(execution);
     envelope.marker = dd_marker_make(execution, 0);
     envelope.plain = execution->plain;
     envelope.input = execution->operations[0]->result;

@@ -31,6 +31,13 @@ struct dd_replay {
 
 void dd_replay_clear(struct dd_replay *replay);
 
+/* What a checkpoint token says. */
+struct dd_token {
+    struct dd_uuid id;
+    uint32_t invocation;
+    uint32_t seq;
+};
+
 /* The invocation in flight; `request_id` is NULL when there is none. */
 struct dd_flight {
     struct dd_text *request_id;
@@ -75,6 +82,10 @@ struct dd_execution {
     uint32_t updated_since; /* UpdatedOperationIds are the changes after this one */
 
     struct dd_flight flight;
+    /* The token handed out last and what it says, so that the next checkpoint need not
+     * unseal it; NULL after a load. */
+    struct dd_text *token_text;
+    struct dd_token token;
     struct dd_replay replay;
     uint32_t invocation; /* number of the last invocation */
     uint32_t failures;   /* failed invocations in a row */
@@ -155,15 +166,12 @@ void dd_timers_fire(struct dd_execution *execution, int64_t now_ms, int64_t unti
 
 /* --- token.c ----------------------------------------------------------------------------- */
 
-struct dd_token {
-    struct dd_uuid id;
-    uint32_t invocation;
-    uint32_t seq;
-};
-
 /* Gives the text of a token of the execution. */
-struct dd_text *dd_token_make(const struct dd_execution *execution, uint32_t invocation,
-                              uint32_t seq);
+struct dd_text *dd_token_seal(const struct dd_execution *execution,
+                              const struct dd_token *token);
+
+/* Gives the text of the one valid token of the invocation in flight. */
+struct dd_text *dd_token_make(struct dd_execution *execution);
 
 /* Reads a token and checks that it is of this execution, under this ARN. */
 int dd_token_open(const struct dd_execution *execution, struct dd_span arn, struct dd_span text,
