@@ -54,6 +54,7 @@ static const char *const names[] = {
     "batch complete with branches running",
     "branch",
     "branch FLAT",
+    "branch of a complete batch",
     "branch failed",
     "branch unwound",
     "branch counted",

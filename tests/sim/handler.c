@@ -25,6 +25,7 @@ enum stage {
     STAGE_CLOSE,  /* the outcome of a body is on its way */
     STAGE_JOIN,   /* session.await of what a context has started */
     STAGE_BATCH,  /* session.batch */
+    STAGE_READY,  /* a batch is complete, and its result is being made; no call */
     STAGE_REPLAY, /* the branches of a complete batch run for their values; no call */
     STAGE_LEAVE,  /* the outcome of a context is on its way */
     STAGE_UNWIND, /* session.unwound */
@@ -631,6 +632,28 @@ static void batch_replay(struct strand *strand, const msgpack_object *result)
     batch_replayed(strand);
 }
 
+static void batch_leave(struct world *world, void *owner, uint64_t index)
+{
+    struct strand *strand = owner;
+
+    (void)world;
+    (void)index;
+    if (!strand->handler->gone)
+        leave(strand);
+}
+
+/* The branches go on until the batch is closed; that is now, or a little later. */
+static void batch_over(struct strand *strand)
+{
+    struct world *world = strand->handler->world;
+
+    strand->stage = STAGE_READY;
+    if (chance(world, 0.8))
+        leave(strand);
+    else
+        at(world, world->now_ms + between(world, 0, 50), batch_leave, strand, 0);
+}
+
 static void answer_batch(struct strand *strand, const msgpack_object *result)
 {
     struct handler *handler = strand->handler;
@@ -654,7 +677,7 @@ static void answer_batch(struct strand *strand, const msgpack_object *result)
                     member_text(result, "items", items, sizeof items));
         if (branches_run(strand))
             covered("batch complete with branches running");
-        leave(strand);
+        batch_over(strand);
     }
 }
 
@@ -739,6 +762,8 @@ static void answer_branch(struct strand *strand, const msgpack_object *result)
         return;
     }
     covered(op->is_virtual ? "branch FLAT" : "branch");
+    if (strand->coordinator->stage == STAGE_READY || strand->coordinator->stage == STAGE_LEAVE)
+        covered("branch of a complete batch");
     if (replay)
         covered("branch large replayed");
     check_runs_again(strand->handler, op, replay != NULL);

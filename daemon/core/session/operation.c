@@ -365,8 +365,7 @@ void operation_start(struct dd_session *session, const struct dd_call *call)
         unit_unknown(session, call->id, call->context, "context: no context has this handle");
         return;
     }
-    if ((context->state != UNIT_RUNNING && context->type == DD_TYPE_CONTEXT) ||
-        (context->branches && branches_ready(context->branches))) {
+    if (context->state != UNIT_RUNNING && context->type == DD_TYPE_CONTEXT) {
         answer_kind(session, call->id, DD_ANSWER_UNWIND);
         return;
     }

@@ -195,9 +195,6 @@ const char *branches_decide(struct branches *branches, enum dd_operation_status 
 /* Whether branches are about to be started: the client was told, and has not yet. */
 bool branches_starting(const struct branches *branches);
 
-/* Whether the client was told that the batch is complete: no branch starts any more. */
-bool branches_ready(const struct branches *branches);
-
 /* Whoever was told to start branches is gone. */
 void branches_forget(struct branches *branches);
 
