@@ -111,6 +111,8 @@ int dd_engine_load(struct dd_engine *engine, struct dd_uuid id, struct dd_reside
             log_corrupt(engine, id, error);
         return rc;
     }
+    /* It may have left memory before its last record was durable. */
+    resident->position = dd_journal_position(engine->config.journal, id);
     resident->closed_told =
         dd_execution_operation(resident->execution)->status != DD_STATUS_STARTED;
     count_memory(engine, resident);

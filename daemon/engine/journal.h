@@ -101,6 +101,9 @@ int dd_journal_load(struct dd_journal *journal, struct dd_uuid id,
                     struct dd_execution *execution, uint32_t *out_records,
                     struct dd_error *error) DD_MUST_CHECK;
 
+/* The position of its last record; 0 when that was folded, and so is durable. */
+uint64_t dd_journal_position(const struct dd_journal *journal, struct dd_uuid id);
+
 /* Visits the facts of `id` in order, without building an execution: the history.
  * Here and below a visitor must not call the journal. */
 int dd_journal_facts(struct dd_journal *journal, struct dd_uuid id,

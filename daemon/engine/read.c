@@ -210,6 +210,13 @@ int dd_journal_load(struct dd_journal *journal, struct dd_uuid id,
     return rc;
 }
 
+uint64_t dd_journal_position(const struct dd_journal *journal, struct dd_uuid id)
+{
+    const struct tail_entry *entry = tail_get(journal, id);
+
+    return entry && entry->positions_len > 0 ? entry->positions[entry->positions_len - 1] : 0;
+}
+
 struct facts_visit {
     bool (*visit)(void *user, const struct dd_fact *fact);
     void *user;

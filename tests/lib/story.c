@@ -439,6 +439,7 @@ static void run_start(struct story *story, const struct words *words, struct dd_
         .input = dd_text_span(input),
         .execution_timeout_s = words_number(words_value(words, 1, words->len, "timeout")),
         .retention_s = words_number(words_value(words, 1, words->len, "retention")),
+        .plain = words_flag(words, "plain"),
     };
 
     story->rc =

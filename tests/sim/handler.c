@@ -12,23 +12,28 @@
 #include "base/limits.h"
 
 #define DEPTH_MAX 4
-#define STRANDS_MAX 16
+#define STRANDS_MAX SIM_OPERATIONS_MAX
+#define STARTED_MAX 8 /* operations of one body that are awaited at its end */
 
 enum stage {
     STAGE_NEW,
+    STAGE_SOON,   /* a branch that is asked for, and has not started; no call */
     STAGE_PROBE,  /* session.start with another name, which is to be refused */
     STAGE_START,  /* session.start */
     STAGE_BODY,   /* a step's body runs; no call */
     STAGE_AWAIT,  /* session.await of one operation */
     STAGE_CLOSE,  /* the outcome of a body is on its way */
-    STAGE_JOIN,   /* session.await of the strands of a context */
+    STAGE_JOIN,   /* session.await of what a context has started */
+    STAGE_BATCH,  /* session.batch */
+    STAGE_READY,  /* a batch is complete, and its result is being made; no call */
+    STAGE_REPLAY, /* the branches of a complete batch run for their values; no call */
     STAGE_LEAVE,  /* the outcome of a context is on its way */
     STAGE_UNWIND, /* session.unwound */
     STAGE_OVER,
 };
 
-/* A strand that a context has started. */
-struct branch {
+/* What a context has started, and awaits at its end. */
+struct started {
     const struct op *op;
     uint32_t handle;
     bool complete;
@@ -40,9 +45,10 @@ struct frame {
     uint32_t handle;
     size_t at;
     uint32_t position;
-    struct branch branches[STRANDS_MAX];
-    size_t branches_len;
-    bool failing; /* an operation failed and was not caught */
+    struct started started[STARTED_MAX];
+    size_t started_len;
+    struct batch batch; /* of a BATCH */
+    bool failing;       /* an operation failed and was not caught */
 };
 
 struct strand {
@@ -53,8 +59,10 @@ struct strand {
     uint32_t call;   /* whose answer is awaited */
     uint32_t handle; /* of the current operation */
     int attempt;
-    char payload[32];
-    uint32_t own_handle; /* of the strand itself; 0: the main one */
+    char payload[48];
+    uint32_t own_handle;        /* of the strand itself; 0: the main one */
+    struct strand *coordinator; /* of a branch: who runs its batch */
+    uint32_t batch;             /* and that one's handle */
     bool unwound;
 };
 
@@ -62,7 +70,7 @@ struct handler {
     struct world *world;
     struct conn *conn;
     struct program program;
-    char execution[64];
+    char execution[64]; /* its name; of a plain function: whom it works for */
     char request_id[64];
     int64_t session;
     uint32_t begin_call, end_call;
@@ -70,6 +78,7 @@ struct handler {
     struct strand strands[STRANDS_MAX];
     size_t strands_len;
     size_t bodies; /* that run now */
+    bool plain;    /* the function is not durable */
     bool running;  /* user code may run */
     void (*done)(void *owner, struct handler *handler, const char *output);
     void (*gone)(void *owner, struct handler *handler);
@@ -111,11 +120,16 @@ static void end(struct handler *handler)
     }
 }
 
+static void batch_replayed(struct strand *coordinator);
+
 static void strand_over(struct strand *strand)
 {
     struct handler *handler = strand->handler;
 
     strand->stage = STAGE_OVER;
+    if (strand->coordinator && strand->coordinator->stage == STAGE_REPLAY &&
+        top(strand->coordinator)->handle == strand->batch)
+        batch_replayed(strand->coordinator);
     for (size_t i = 0; i < handler->strands_len; i++)
         if (handler->strands[i].stage != STAGE_OVER)
             return;
@@ -128,6 +142,8 @@ static void unwind(struct strand *strand)
     struct handler *handler = strand->handler;
 
     strand->unwound = true;
+    if (strand->coordinator)
+        covered("branch unwound");
     if (!strand->own_handle) {
         strand_over(strand);
         return;
@@ -169,7 +185,6 @@ static void enter(struct strand *strand, const struct op *op)
     dd_assert(strand->depth < DEPTH_MAX);
     strand->frames[strand->depth++] =
         (struct frame){.body = op->body, .op = op, .handle = strand->handle};
-    proceed(strand);
 }
 
 /* Ends the context on top with its outcome. */
@@ -177,27 +192,31 @@ static void leave(struct strand *strand)
 {
     struct handler *handler = strand->handler;
     struct frame *frame = top(strand);
-    const char *name = frame->op ? frame->op->name : "";
+    const char *payload;
 
     if (!frame->op) {
         strand_over(strand);
         return;
     }
+    payload = frame->op->kind == OP_BATCH ? frame->batch.outcome : frame->op->name;
+    if (frame->op->kind == OP_BRANCH && !frame->op->is_virtual)
+        oracle_sent(handler->world, handler->execution, frame->op->name,
+                    frame->failing ? "FAILED" : "SUCCEEDED");
     strand->stage = STAGE_LEAVE;
     if (frame->failing) {
-        covered("child failed");
+        covered(frame->op->kind == OP_BRANCH ? "branch failed" : "child failed");
         strand->call =
             conn_call(handler->conn, "session.fail", "iiE", "session", handler->session,
                       "operation", (int64_t)frame->handle, "error", "ChildError");
     } else if (frame->op->large) {
-        covered("child large");
-        strand->call = conn_call(handler->conn, "session.succeed", "iibs", "session",
+        covered(frame->op->kind == OP_BATCH ? "batch large" : "child large");
+        strand->call = conn_call(handler->conn, "session.succeed", "iibss", "session",
                                  handler->session, "operation", (int64_t)frame->handle,
-                                 "replay_children", 1, "summary", "\"large\"");
+                                 "replay_children", 1, "summary", payload, "payload", payload);
     } else {
         strand->call =
             conn_call(handler->conn, "session.succeed", "iis", "session", handler->session,
-                      "operation", (int64_t)frame->handle, "payload", name);
+                      "operation", (int64_t)frame->handle, "payload", payload);
     }
 }
 
@@ -205,13 +224,15 @@ static void join(struct strand *strand, bool any)
 {
     struct handler *handler = strand->handler;
     struct frame *frame = top(strand);
-    uint32_t handles[STRANDS_MAX];
+    uint32_t handles[STARTED_MAX];
     size_t len = 0;
 
-    for (size_t i = 0; i < frame->branches_len; i++)
-        if (!frame->branches[i].complete)
-            handles[len++] = frame->branches[i].handle;
+    for (size_t i = 0; i < frame->started_len; i++)
+        if (!frame->started[i].complete)
+            handles[len++] = frame->started[i].handle;
     if (len == 0) {
+        if (frame->op && frame->op->kind == OP_BRANCH && frame->op->fails)
+            frame->failing = true;
         leave(strand);
         return;
     }
@@ -230,6 +251,7 @@ static void start(struct strand *strand)
     struct handler *handler = strand->handler;
     const struct op *op = current(strand);
     struct frame *frame = top(strand);
+    char payload[128];
     const char *semantics =
         op->at_most_once ? "AT_MOST_ONCE_PER_RETRY" : "AT_LEAST_ONCE_PER_RETRY";
 
@@ -269,6 +291,32 @@ static void start(struct strand *strand)
             conn_call(handler->conn, "session.start", "iiiissbb", PLACE, "type", "CONTEXT",
                       "virtual", (int)op->is_virtual, "strand", (int)(op->kind == OP_STRAND));
         return;
+    case OP_BATCH:
+        strand->call = conn_call(handler->conn, "session.start", "iiiisssB", PLACE, "type",
+                                 "CONTEXT", "sub_type", "Map", "batch", op);
+        return;
+    case OP_POLL:
+        strand->call = conn_call(handler->conn, "session.start", "iiiisss", PLACE, "type",
+                                 "STEP", "sub_type", "WaitForCondition");
+        return;
+    case OP_CALLBACK:
+        oracle_waits(handler->world, handler->execution, op->name,
+                     1000 * (op->heartbeat_s && op->heartbeat_s < op->seconds ? op->heartbeat_s
+                                                                              : op->seconds));
+        strand->call =
+            conn_call(handler->conn, "session.start", "iiiissii", PLACE, "type", "CALLBACK",
+                      "timeout_s", op->seconds, "heartbeat_timeout_s", op->heartbeat_s);
+        return;
+    case OP_INVOKE:
+        /* What it works for, how long, and whether it fails. */
+        snprintf(payload, sizeof payload, "%s %s %d %d", handler->execution, op->name,
+                 (int)op->body_ms, op->fails);
+        strand->call =
+            conn_call(handler->conn, "session.start", "iiiissss", PLACE, "type",
+                      "CHAINED_INVOKE", "function", op->function, "payload", payload);
+        return;
+    case OP_BRANCH: /* branch_start() */
+        dd_unreachable();
     }
 #undef PLACE
 }
@@ -290,23 +338,67 @@ static void next(struct strand *strand)
     proceed(strand);
 }
 
-/* The current operation is complete. */
-static void complete(struct strand *strand, const msgpack_object *result)
+/* The function fails if it was told to, and if its process dies. */
+static void invoke_ended(struct handler *handler, const struct op *op, const char *status,
+                         const char *payload)
+{
+    bool succeeded = strcmp(status, "SUCCEEDED") == 0;
+    char child[64], key[32];
+
+    snprintf(key, sizeof key, "invoke %s", status);
+    covered(key);
+    if (succeeded && (strcmp(op->function, "nobody") == 0 ||
+                      (strcmp(op->function, "plain") == 0 && op->fails)))
+        broken(handler->world, "%s: %s of %s succeeded", handler->execution, op->name,
+               op->function);
+    if (strcmp(op->function, "nobody") == 0)
+        covered("invoke of no function");
+    if (!succeeded || strcmp(op->function, "child") != 0)
+        return;
+    snprintf(child, sizeof child, "%.*s", (int)strcspn(payload + 1, "\""), payload + 1);
+    oracle_child_ended(handler->world, handler->execution, op->name, child);
+}
+
+/* Whether the operation counts as failed to the code that asked for it. A batch succeeds
+ * whatever its branches do; its result says what became of them. */
+static bool has_failed(const struct op *op, const char *status, const char *payload)
+{
+    return strcmp(status, "SUCCEEDED") != 0 ||
+           (op->kind == OP_BATCH && strstr(payload, "FAIL") != NULL);
+}
+
+/* The outcome of `op`, started in the context on top, is known. */
+static void outcome(struct strand *strand, const struct op *op, const msgpack_object *result)
 {
     struct handler *handler = strand->handler;
-    const struct op *op = current(strand);
-    char status[16], payload[32];
+    char status[16], payload[64], key[32];
 
     member_text(result, "status", status, sizeof status);
     member_text(result, "payload", payload, sizeof payload);
-    if (op->kind == OP_WAIT)
+    if (op->kind == OP_POLL && strcmp(status, "FAILED") == 0)
+        payload[0] = 0; /* the last state, which is kept */
+    if (op->kind == OP_WAIT || strcmp(status, "TIMED_OUT") == 0)
         oracle_waited(handler->world, handler->execution, op->name);
-    if (op->kind == OP_STEP)
+    if (op->kind != OP_WAIT && (!op->is_virtual || op->kind == OP_BATCH))
         oracle_completed(handler->world, handler->execution, op->name, status, payload);
-    if (strcmp(status, "FAILED") == 0 && !op->caught)
+    if (op->kind == OP_INVOKE)
+        invoke_ended(handler, op, status, payload);
+    if (op->kind == OP_CALLBACK) {
+        snprintf(key, sizeof key, "callback %s", status);
+        covered(key);
+    }
+    if (!has_failed(op, status, payload))
+        return;
+    if (!op->caught)
         top(strand)->failing = true;
-    else if (strcmp(status, "FAILED") == 0 && op->kind == OP_STEP)
+    else if (op->kind == OP_STEP)
         covered("step failure caught");
+}
+
+/* The current operation is complete. */
+static void complete(struct strand *strand, const msgpack_object *result)
+{
+    outcome(strand, current(strand), result);
     next(strand);
 }
 
@@ -338,6 +430,48 @@ static void decide(struct strand *strand)
                   "operation", (int64_t)strand->handle, "delay_s", delay_s);
 }
 
+/* A body ends; false when that is the last that the handler does. */
+static bool body_ends(struct handler *handler)
+{
+    handler->bodies--;
+    if (!handler->gone)
+        return true;
+    if (handler->bodies == 0)
+        handler->gone(handler->owner, handler);
+    return false;
+}
+
+/* The state that the next attempt is given. */
+static void poll_state(const struct op *op, int attempt, char *out, size_t size)
+{
+    snprintf(out, size, "\"%s after %d\"", op->name, attempt);
+}
+
+static void poll_over(struct strand *strand)
+{
+    struct handler *handler = strand->handler;
+    const struct op *op = current(strand);
+    char key[40];
+
+    poll_state(op, strand->attempt, strand->payload, sizeof strand->payload);
+    if (strand->attempt < op->attempts) {
+        covered("poll again");
+        attempt_key(strand, strand->attempt + 1, key, sizeof key);
+        oracle_waits(handler->world, handler->execution, key, op->seconds * 1000);
+        strand->call = conn_call(handler->conn, "session.retry", "iisi", "session",
+                                 handler->session, "operation", (int64_t)strand->handle,
+                                 "payload", strand->payload, "delay_s", op->seconds);
+    } else if (op->fails) {
+        strand->call =
+            conn_call(handler->conn, "session.fail", "iiEb", "session", handler->session,
+                      "operation", (int64_t)strand->handle, "error", "PollFailure", "final", 1);
+    } else {
+        strand->call =
+            conn_call(handler->conn, "session.succeed", "iis", "session", handler->session,
+                      "operation", (int64_t)strand->handle, "payload", strand->payload);
+    }
+}
+
 static void body_over(struct world *world, void *owner, uint64_t argument)
 {
     struct strand *strand = owner;
@@ -346,13 +480,13 @@ static void body_over(struct world *world, void *owner, uint64_t argument)
     char key[40];
 
     (void)argument;
-    handler->bodies--;
-    if (handler->gone) {
-        if (handler->bodies == 0)
-            handler->gone(handler->owner, handler);
+    if (!body_ends(handler))
+        return;
+    strand->stage = STAGE_CLOSE;
+    if (op->kind == OP_POLL) {
+        poll_over(strand);
         return;
     }
-    strand->stage = STAGE_CLOSE;
     if (strand->attempt <= op->fails) {
         attempt_key(strand, strand->attempt + 1, key, sizeof key);
         oracle_waits(world, handler->execution, key, 1000);
@@ -368,15 +502,29 @@ static void body_over(struct world *world, void *owner, uint64_t argument)
                   "operation", (int64_t)strand->handle, "payload", strand->payload);
 }
 
-static void run_step(struct strand *strand)
+static void check_state(struct strand *strand, const msgpack_object *result)
+{
+    char state[48], wanted[48] = "";
+
+    if (strand->attempt > 1)
+        poll_state(current(strand), strand->attempt - 1, wanted, sizeof wanted);
+    if (strcmp(member_text(result, "payload", state, sizeof state), wanted) != 0)
+        broken(strand->handler->world, "%s: attempt %d of %s is given the state '%s'",
+               strand->handler->execution, strand->attempt, current(strand)->name, state);
+}
+
+static void run_step(struct strand *strand, const msgpack_object *result)
 {
     struct handler *handler = strand->handler;
     const struct op *op = current(strand);
     char key[40];
 
+    strand->attempt = (int)member_int(result, "attempt");
     attempt_key(strand, strand->attempt, key, sizeof key);
     oracle_waited(handler->world, handler->execution, key);
-    if (strand->attempt > 1)
+    if (op->kind == OP_POLL)
+        check_state(strand, result);
+    else if (strand->attempt > 1)
         covered("step retried");
     if (op->at_most_once)
         covered("step at most once");
@@ -397,22 +545,229 @@ static bool is(const msgpack_object *result, const char *outcome)
     return strcmp(member_text(result, "outcome", text, sizeof text), outcome) == 0;
 }
 
+/* --- batches ------------------------------------------------------------------------------ */
+
+static void batch_ask(struct strand *strand, const char *decision)
+{
+    struct handler *handler = strand->handler;
+    int64_t handle = top(strand)->handle;
+
+    strand->stage = STAGE_BATCH;
+    if (decision)
+        strand->call = conn_call(handler->conn, "session.batch", "iis", "session",
+                                 handler->session, "operation", handle, "complete", decision);
+    else
+        strand->call = conn_call(handler->conn, "session.batch", "ii", "session",
+                                 handler->session, "operation", handle);
+}
+
+static void branch_start(struct world *world, void *owner, uint64_t position)
+{
+    struct strand *strand = owner;
+    struct handler *handler = strand->handler;
+    const struct op *op = strand->frames[0].op;
+
+    (void)world;
+    if (handler->gone)
+        return;
+    strand->stage = STAGE_START;
+    strand->call =
+        conn_call(handler->conn, "session.start", "iiiisssbb", "session", handler->session,
+                  "operation", (int64_t)strand->own_handle, "context", (int64_t)strand->batch,
+                  "position", (int64_t)position, "name", op->name, "type", "CONTEXT",
+                  "sub_type", "MapIteration", "virtual", (int)op->is_virtual, "strand", 1);
+}
+
+/* On a strand of its own, now or, as a thread would, a little later. */
+static void branch_begin(struct strand *strand, size_t index)
+{
+    struct handler *handler = strand->handler;
+    const struct op *op = &top(strand)->body->ops[index];
+    struct strand *branch = strand_begin(handler, op, ++handler->last_handle);
+
+    branch->coordinator = strand;
+    branch->batch = top(strand)->handle;
+    branch->stage = STAGE_SOON;
+    if (chance(handler->world, 0.8))
+        branch_start(handler->world, branch, index);
+    else
+        at(handler->world, handler->world->now_ms + between(handler->world, 0, 50),
+           branch_start, branch, index);
+}
+
+/* Still open: its body runs, or has a call under way. */
+static bool branches_run(struct strand *coordinator)
+{
+    const struct handler *handler = coordinator->handler;
+
+    for (size_t i = 0; i < handler->strands_len; i++)
+        if (handler->strands[i].coordinator == coordinator &&
+            handler->strands[i].batch == top(coordinator)->handle &&
+            handler->strands[i].stage != STAGE_OVER)
+            return true;
+    return false;
+}
+
+static void batch_replayed(struct strand *coordinator)
+{
+    if (!branches_run(coordinator))
+        leave(coordinator);
+}
+
+/* A complete batch whose result was not stored: what its branches returned is found by
+ * running those that ended. */
+static void batch_replay(struct strand *strand, const msgpack_object *result)
+{
+    struct batch *batch = &top(strand)->batch;
+    const char *items;
+
+    covered("batch large replayed");
+    member_text(result, "payload", batch->outcome, sizeof batch->outcome);
+    items = strchr(batch->outcome, ' ');
+    dd_assert(items);
+    strand->stage = STAGE_REPLAY;
+    for (size_t i = 0; items[i + 1]; i++)
+        if (items[i + 1] != 'T')
+            branch_begin(strand, i);
+    batch_replayed(strand);
+}
+
+static void batch_leave(struct world *world, void *owner, uint64_t index)
+{
+    struct strand *strand = owner;
+
+    (void)world;
+    (void)index;
+    if (!strand->handler->gone)
+        leave(strand);
+}
+
+/* The branches go on until the batch is closed; that is now, or a little later. */
+static void batch_over(struct strand *strand)
+{
+    struct world *world = strand->handler->world;
+
+    strand->stage = STAGE_READY;
+    if (chance(world, 0.8))
+        leave(strand);
+    else
+        at(world, world->now_ms + between(world, 0, 50), batch_leave, strand, 0);
+}
+
+static void answer_batch(struct strand *strand, const msgpack_object *result)
+{
+    struct handler *handler = strand->handler;
+    struct frame *frame = top(strand);
+    const msgpack_object *branches = member(result, "branches");
+    const msgpack_object *changes = member(result, "changes");
+    char reason[48], items[SIM_OPERATIONS_MAX];
+
+    if (changes) {
+        batch_ask(strand, batch_decides(handler->world, &frame->batch, changes));
+    } else if (branches) {
+        for (uint32_t i = 0; i < branches->via.array.size; i++) {
+            batch_told(handler->world, &frame->batch,
+                       (size_t)branches->via.array.ptr[i].via.u64);
+            branch_begin(strand, (size_t)branches->via.array.ptr[i].via.u64);
+        }
+        batch_ask(strand, NULL);
+    } else {
+        batch_ready(handler->world, &frame->batch,
+                    member_text(result, "reason", reason, sizeof reason),
+                    member_text(result, "items", items, sizeof items));
+        if (branches_run(strand))
+            covered("batch complete with branches running");
+        batch_over(strand);
+    }
+}
+
+/* A branch has ended; its batch is told, unless it is complete. */
+static void branch_ended(struct strand *strand, const char *status)
+{
+    struct frame *frame = top(strand->coordinator);
+
+    if (strand->coordinator->stage == STAGE_BATCH && frame->handle == strand->batch)
+        batch_ended(strand->handler->world, &frame->batch,
+                    (size_t)(strand->frames[0].op - frame->body->ops), status);
+}
+
+static void branch_found(struct strand *strand, const msgpack_object *result)
+{
+    char status[16], payload[64];
+    const struct op *op = strand->frames[0].op;
+
+    covered("branch found complete");
+    oracle_completed(strand->handler->world, strand->handler->execution, op->name,
+                     member_text(result, "status", status, sizeof status),
+                     member_text(result, "payload", payload, sizeof payload));
+    branch_ended(strand, status);
+    strand_over(strand);
+}
+
+/* --- contexts, continued ------------------------------------------------------------------ */
+
+static void check_runs_again(struct handler *handler, const struct op *op, bool replay)
+{
+    if (!replay && !(op->is_virtual && op->kind != OP_BATCH) &&
+        oracle_is_complete(handler->world, handler->execution, op->name))
+        broken(handler->world, "%s: the body of %s runs again after it was complete",
+               handler->execution, op->name);
+}
+
+static void keep_started(struct strand *strand)
+{
+    struct frame *frame = top(strand);
+
+    dd_assert(frame->started_len < STARTED_MAX);
+    frame->started[frame->started_len++] =
+        (struct started){.op = current(strand), .handle = strand->handle};
+}
+
 static void started_context(struct strand *strand, const msgpack_object *result)
 {
     const struct op *op = current(strand);
     const msgpack_object *replay = member(result, "replay_children");
 
-    covered(op->kind == OP_STRAND ? "strand" : op->is_virtual ? "child virtual" : "child");
-    if (replay && replay->via.boolean)
-        covered("child large replayed");
-    if (op->kind == OP_CHILD) {
-        enter(strand, op);
+    check_runs_again(strand->handler, op, replay != NULL);
+    if (op->kind == OP_STRAND) {
+        covered("strand");
+        keep_started(strand);
+        proceed(strand_begin(strand->handler, op, strand->handle));
+        next(strand);
         return;
     }
-    top(strand)->branches[top(strand)->branches_len++] =
-        (struct branch){.op = op, .handle = strand->handle};
-    proceed(strand_begin(strand->handler, op, strand->handle));
-    next(strand);
+    if (op->kind == OP_CHILD) {
+        covered(op->is_virtual ? "child virtual" : "child");
+        if (replay)
+            covered("child large replayed");
+        enter(strand, op);
+        proceed(strand);
+        return;
+    }
+    enter(strand, op);
+    batch_begin(&top(strand)->batch, op, strand->handler->execution);
+    if (replay)
+        batch_replay(strand, result);
+    else
+        batch_ask(strand, NULL);
+}
+
+static void answer_branch(struct strand *strand, const msgpack_object *result)
+{
+    const msgpack_object *replay = member(result, "replay_children");
+    const struct op *op = strand->frames[0].op;
+
+    if (is(result, "done")) {
+        branch_found(strand, result);
+        return;
+    }
+    covered(op->is_virtual ? "branch FLAT" : "branch");
+    if (strand->coordinator->stage == STAGE_READY || strand->coordinator->stage == STAGE_LEAVE)
+        covered("branch of a complete batch");
+    if (replay)
+        covered("branch large replayed");
+    check_runs_again(strand->handler, op, replay != NULL);
+    proceed(strand);
 }
 
 static void count_found(const struct op *op)
@@ -421,6 +776,14 @@ static void count_found(const struct op *op)
         covered("step found complete");
     else if (op->kind == OP_WAIT)
         covered("wait found over");
+    else if (op->kind == OP_POLL)
+        covered("poll found complete");
+    else if (op->kind == OP_CALLBACK)
+        covered("callback found complete");
+    else if (op->kind == OP_INVOKE)
+        covered("invoke found complete");
+    else if (op->kind == OP_BATCH)
+        covered("batch found complete");
     else
         covered("child found complete");
 }
@@ -428,13 +791,20 @@ static void count_found(const struct op *op)
 static void answer_start(struct strand *strand, const msgpack_object *result)
 {
     const struct op *op = current(strand);
+    char id[256];
 
-    if (is(result, "done")) {
+    if (op->kind == OP_CALLBACK)
+        operator_callback(strand->handler->world, strand->handler->execution, op,
+                          member_text(result, "callback_id", id, sizeof id));
+    if (is(result, "done"))
         count_found(op);
+    if (op->later || (op->kind == OP_STRAND && is(result, "done"))) {
+        keep_started(strand);
+        next(strand);
+    } else if (is(result, "done")) {
         complete(strand, result);
-    } else if (is(result, "run") && op->kind == OP_STEP) {
-        strand->attempt = (int)member_int(result, "attempt");
-        run_step(strand);
+    } else if (is(result, "run") && (op->kind == OP_STEP || op->kind == OP_POLL)) {
+        run_step(strand, result);
     } else if (is(result, "run")) {
         started_context(strand, result);
     } else if (is(result, "decide")) {
@@ -457,11 +827,12 @@ static void answer_await(struct strand *strand, const msgpack_object *result)
         complete(strand, &member(result, "operations")->via.array.ptr[0]);
         return;
     }
+    if (is(result, "run")) {
+        run_step(strand, result);
+        return;
+    }
     strand->attempt = (int)member_int(result, "attempt");
-    if (is(result, "run"))
-        run_step(strand);
-    else
-        decide(strand);
+    decide(strand);
 }
 
 static void answer_close(struct strand *strand, const msgpack_object *result)
@@ -478,7 +849,10 @@ static void answer_close(struct strand *strand, const msgpack_object *result)
         bool failed =
             strcmp(member_text(result, "status", status, sizeof status), "FAILED") == 0;
 
-        covered(failed ? "step failed" : "step succeeded");
+        if (op->kind == OP_POLL)
+            covered(failed ? "poll failed" : "poll succeeded");
+        else
+            covered(failed ? "step failed" : "step succeeded");
         oracle_completed(handler->world, handler->execution, op->name,
                          failed ? "FAILED" : "SUCCEEDED", failed ? "" : strand->payload);
         if (failed && !op->caught)
@@ -495,25 +869,41 @@ static void answer_join(struct strand *strand, const msgpack_object *result)
     for (uint32_t i = 0; operations && i < operations->via.array.size; i++) {
         int64_t handle = member_int(&operations->via.array.ptr[i], "operation");
 
-        for (size_t j = 0; j < frame->branches_len; j++)
-            if (frame->branches[j].handle == handle)
-                frame->branches[j].complete = true;
+        for (size_t j = 0; j < frame->started_len; j++) {
+            if (frame->started[j].handle != handle)
+                continue;
+            frame->started[j].complete = true;
+            outcome(strand, frame->started[j].op, &operations->via.array.ptr[i]);
+        }
     }
     join(strand, false);
 }
 
-static void answer_leave(struct strand *strand)
+static void answer_leave(struct strand *strand, const msgpack_object *result)
 {
-    bool failing = top(strand)->failing;
+    const struct op *op = top(strand)->op;
+    char status[16], payload[64];
 
-    if (strand->depth == 1) {
-        strand_over(strand);
+    if (strand->depth > 1) {
+        strand->depth--;
+        complete(strand, result);
         return;
     }
-    strand->depth--;
-    if (failing && !current(strand)->caught)
-        top(strand)->failing = true;
-    next(strand);
+    member_text(result, "status", status, sizeof status);
+    member_text(result, "payload", payload, sizeof payload);
+    if (op->kind == OP_BRANCH) {
+        if (!op->is_virtual)
+            oracle_completed(strand->handler->world, strand->handler->execution, op->name,
+                             status, payload);
+        branch_ended(strand, status);
+    }
+    strand_over(strand);
+}
+
+/* The answer is that of the start of the branch itself. */
+static bool branch_new(const struct strand *strand)
+{
+    return strand->coordinator && strand->stage == STAGE_START && strand->handle == 0;
 }
 
 static void answer(struct strand *strand, const msgpack_object *error,
@@ -522,6 +912,8 @@ static void answer(struct strand *strand, const msgpack_object *error,
     struct handler *handler = strand->handler;
     char message[256];
 
+    if (member(result, "changed"))
+        covered("changes observed");
     if (strand->stage == STAGE_PROBE && !(result && is(result, "unwind"))) {
         if (!error || strcmp(member_text(error, "code", message, sizeof message),
                              "NonDeterministicExecutionError") != 0)
@@ -536,8 +928,14 @@ static void answer(struct strand *strand, const msgpack_object *error,
                member_text(error, "message", message, sizeof message));
     if (strand->stage == STAGE_UNWIND)
         strand_over(strand);
+    else if (is(result, "unwind") && branch_new(strand))
+        strand_over(strand); /* it never ran */
     else if (is(result, "unwind"))
         unwind(strand);
+    else if (strand->stage == STAGE_BATCH)
+        answer_batch(strand, result);
+    else if (branch_new(strand))
+        answer_branch(strand, result);
     else if (strand->stage == STAGE_START)
         answer_start(strand, result);
     else if (strand->stage == STAGE_AWAIT)
@@ -547,7 +945,7 @@ static void answer(struct strand *strand, const msgpack_object *error,
     else if (strand->stage == STAGE_JOIN)
         answer_join(strand, result);
     else
-        answer_leave(strand);
+        answer_leave(strand, result);
 }
 
 static void answer_begin(struct handler *handler, const msgpack_object *error,
@@ -567,6 +965,13 @@ static void answer_begin(struct handler *handler, const msgpack_object *error,
         return;
     }
     handler->session = member_int(result, "session");
+    if (handler->program.invoked) {
+        char input[128], parent[64], path[16];
+
+        member_text(result, "input", input, sizeof input);
+        dd_assert(sscanf(input, "%63s %15s", parent, path) == 2);
+        oracle_child(handler->world, parent, path, handler->execution);
+    }
     proceed(strand_begin(handler, NULL, 0));
 }
 
@@ -622,8 +1027,38 @@ static void name_of(const char *event, char *out, size_t size)
     snprintf(out, size, "%.*s", (int)strcspn(name, "/"), name);
 }
 
+static void plain_over(struct world *world, void *owner, uint64_t fails)
+{
+    struct handler *handler = owner;
+
+    if (!body_ends(handler))
+        return;
+    oracle_handler_ends(world, handler);
+    handler->running = false;
+    covered(fails ? "plain function failed" : "plain function returned");
+    oracle_plain_ended(world, handler->execution);
+    handler->done(handler->owner, handler, fails ? NULL : "\"plain\"");
+}
+
+/* A function that is not durable: one body, without a session. */
+static void plain_begin(struct handler *handler, const char *event)
+{
+    char parent[64], path[16];
+    int ms, fails;
+
+    dd_assert(sscanf(event, "%63s %15s %d %d", parent, path, &ms, &fails) == 4);
+    snprintf(handler->execution, sizeof handler->execution, "%.40s %s", parent, path);
+    handler->plain = true;
+    handler->running = true;
+    handler->bodies = 1;
+    oracle_handler_begins(handler->world, handler->execution, handler);
+    oracle_plain_runs(handler->world, handler->execution);
+    at(handler->world, handler->world->now_ms + ms, plain_over, handler, (uint64_t)fails);
+}
+
 struct handler *
-handler_new(struct world *world, struct conn *conn, const char *request_id, const char *event,
+handler_new(struct world *world, struct conn *conn, const char *request_id,
+            const char *function, const char *event,
             void (*done)(void *owner, struct handler *handler, const char *output), void *owner)
 {
     struct handler *handler = dd_alloc(sizeof *handler);
@@ -633,12 +1068,17 @@ handler_new(struct world *world, struct conn *conn, const char *request_id, cons
     handler->done = done;
     handler->owner = owner;
     snprintf(handler->request_id, sizeof handler->request_id, "%s", request_id);
+    if (strcmp(function, "plain") == 0) {
+        plain_begin(handler, event);
+        return handler;
+    }
     name_of(event, handler->execution, sizeof handler->execution);
-    program_make(&handler->program, handler->execution);
+    program_make(&handler->program, handler->execution, strcmp(function, "child") == 0);
     handler->running = true;
     oracle_handler_begins(world, handler->execution, handler);
-    handler->begin_call = conn_call(conn, "session.begin", "sss", "event", event, "profile",
-                                    "c", "request_id", request_id);
+    handler->begin_call =
+        conn_call(conn, "session.begin", "sssb", "event", event, "profile", "c", "request_id",
+                  request_id, "observe", (int)chance(world, 0.2));
     return handler;
 }
 
@@ -655,13 +1095,22 @@ void handler_abandon(struct handler *handler,
         gone(handler->owner, handler);
 }
 
-void handler_free(struct handler *handler)
+void handler_die(struct handler *handler)
 {
     if (handler->bodies > 0)
-        covered("worker killed in a step");
+        covered(handler->plain ? "worker killed in a plain function"
+                               : "worker killed in a step");
+    if (handler->plain)
+        oracle_plain_ended(handler->world, handler->execution);
+    handler_free(handler);
+}
+
+void handler_free(struct handler *handler)
+{
     if (handler->running)
         oracle_handler_ends(handler->world, handler);
     for (size_t i = 0; i < handler->strands_len; i++)
         cancel(handler->world, &handler->strands[i]);
+    cancel(handler->world, handler);
     dd_free(handler);
 }

@@ -106,7 +106,7 @@ void hostile_act(struct world *world)
         act->call = conn_call(conn, "execution.list", "");
         return;
     }
-    (void)conn_call(conn, "hello", "is", "level", (int64_t)1, "client", "hostile");
+    (void)conn_call(conn, "hello", "is", "level", (int64_t)2, "client", "hostile");
     if (kind == 1) {
         act->expected = "Protocol.UnknownMethod";
         act->call = conn_call(conn, "session.explode", "");

@@ -5,6 +5,7 @@
  */
 #include "tests/sim/sim.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,17 +26,31 @@ static void run(const struct options *options, uint64_t seed)
         world_run(seed, options->verbose);
 }
 
-/* One process: every jobs-th seed. False when it found something. */
+/* Waits for one job; false when it found something. */
+static bool wait_job(pid_t *pids, int jobs)
+{
+    int status;
+    pid_t pid = wait(&status);
+
+    for (int job = 0; job < jobs; job++)
+        if (pids[job] == pid)
+            pids[job] = 0;
+    return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+/* Each process runs every jobs-th seed, until one finds something. False then. */
 static bool run_jobs(const struct options *options)
 {
     int pipes[64][2];
+    pid_t pids[64];
     bool well = true;
 
     for (int job = 0; job < options->jobs; job++) {
         if (pipe(pipes[job]) != 0)
             abort();
         fflush(stdout);
-        if (fork() == 0) {
+        pids[job] = fork();
+        if (pids[job] == 0) {
             for (uint64_t i = (uint64_t)job; i < options->seeds; i += (uint64_t)options->jobs)
                 run(options, options->from + i);
             coverage_write(pipes[job][1]);
@@ -43,13 +58,16 @@ static bool run_jobs(const struct options *options)
         }
         close(pipes[job][1]);
     }
-    for (int job = 0; job < options->jobs; job++)
-        coverage_read(pipes[job][0]);
+    /* What a job writes fits its pipe, so that none waits to be read. */
+    for (int left = options->jobs; left > 0; left--) {
+        well = wait_job(pids, options->jobs) && well;
+        for (int job = 0; !well && job < options->jobs; job++)
+            if (pids[job] > 0)
+                (void)kill(pids[job], SIGKILL);
+    }
     for (int job = 0; job < options->jobs; job++) {
-        int status;
-
-        wait(&status);
-        well = well && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+        coverage_read(pipes[job][0]);
+        close(pipes[job][0]);
     }
     return well;
 }

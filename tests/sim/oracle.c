@@ -10,16 +10,18 @@
 
 struct completed {
     char status[16];
-    char payload[32];
+    char payload[64];
 };
 
 /* What is known under a key of an execution. */
 struct known {
     struct dd_text *key;
-    int64_t since_ms; /* waits: the earliest time it was asked for */
-    bool ran;         /* at-most-once attempts: it ran */
+    int64_t asked_ms; /* waits: when it was first asked for */
+    int64_t since_ms; /* waits: the earliest time it can be over */
+    bool ran;         /* at-most-once attempts: it ran; plain functions: it ended */
     bool over;        /* operations: `completed` holds */
     struct completed completed;
+    const char *sent;     /* branches: the outcome that was sent */
     const void *handler;  /* executions: who runs their body; NULL: nobody */
     struct dd_text *text; /* executions: ARN; events: how they were written */
 };
@@ -122,12 +124,73 @@ void oracle_completed(struct world *world, const char *execution, const char *pa
     known->completed = now;
 }
 
+void oracle_sent(struct world *world, const char *execution, const char *path,
+                 const char *status)
+{
+    look_up(world, "operation", execution, path)->sent = status;
+}
+
+const char *oracle_outcome(struct world *world, const char *execution, const char *path)
+{
+    const struct known *known = look_up(world, "operation", execution, path);
+
+    if (known->over)
+        return known->completed.status;
+    return known->sent ? known->sent : "";
+}
+
+void oracle_child(struct world *world, const char *parent, const char *path, const char *child)
+{
+    struct known *known = look_up(world, "child", parent, path);
+
+    covered("child execution");
+    if (known->text && strcmp(known->text->data, child) != 0)
+        broken(world, "%s: %s started %s and %s", parent, path, known->text->data, child);
+    if (!known->text)
+        known->text = dd_text_new(dd_span_cstr(child));
+}
+
+void oracle_child_ended(struct world *world, const char *parent, const char *path,
+                        const char *child)
+{
+    struct known *known = look_up(world, "child", parent, path);
+
+    if (!known->text || strcmp(known->text->data, child) != 0)
+        broken(world, "%s: %s started %s and has the outcome of %s", parent, path,
+               known->text ? known->text->data : "nothing", child);
+}
+
+void oracle_plain_runs(struct world *world, const char *operation)
+{
+    if (look_up(world, "plain", operation, "")->ran)
+        broken(world, "the plain function of %s runs again", operation);
+}
+
+void oracle_plain_ended(struct world *world, const char *operation)
+{
+    look_up(world, "plain", operation, "")->ran = true;
+}
+
 void oracle_waits(struct world *world, const char *execution, const char *path, int64_t ms)
 {
     struct known *known = look_up(world, "wait", execution, path);
 
-    if (!known->since_ms)
-        known->since_ms = world->now_ms + ms;
+    if (known->since_ms)
+        return;
+    known->asked_ms = world->now_ms;
+    known->since_ms = world->now_ms + ms;
+}
+
+void oracle_heartbeat(struct world *world, const char *execution, const char *path,
+                      int64_t sent_ms, int64_t heartbeat_ms, int64_t timeout_ms)
+{
+    struct known *known = look_up(world, "wait", execution, path);
+    int64_t since_ms = sent_ms + heartbeat_ms;
+
+    if (since_ms > known->asked_ms + timeout_ms)
+        since_ms = known->asked_ms + timeout_ms;
+    if (heartbeat_ms && since_ms > known->since_ms)
+        known->since_ms = since_ms;
 }
 
 void oracle_waited(struct world *world, const char *execution, const char *path)

@@ -31,13 +31,18 @@ static void ask(struct worker *worker, size_t slot)
     worker->nexts[slot] = conn_call(worker->conn, "worker.next", "");
 }
 
-static void drop_handler(struct worker *worker, size_t i)
+static void forget_handler(struct worker *worker, size_t i)
 {
-    handler_free(worker->handlers[i]);
     worker->handlers_len--;
     worker->handlers[i] = worker->handlers[worker->handlers_len];
     worker->named[i] = worker->named[worker->handlers_len];
     worker->abandoned[i] = worker->abandoned[worker->handlers_len];
+}
+
+static void drop_handler(struct worker *worker, size_t i)
+{
+    handler_free(worker->handlers[i]);
+    forget_handler(worker, i);
 }
 
 static size_t index_of(const struct worker *worker, const struct handler *handler)
@@ -84,15 +89,16 @@ static void handler_gone(void *owner, struct handler *handler)
 
 static void invoke(struct worker *worker, const msgpack_object *invocation)
 {
-    char request_id[64], event[4096];
+    char request_id[64], function[64], event[4096];
 
     member_text(invocation, "request_id", request_id, sizeof request_id);
+    member_text(invocation, "function", function, sizeof function);
     member_text(invocation, "event", event, sizeof event);
     dd_assert(worker->handlers_len < HANDLERS_MAX);
     worker->named[worker->handlers_len] = false;
     worker->abandoned[worker->handlers_len] = false;
-    worker->handlers[worker->handlers_len] =
-        handler_new(worker->world, worker->conn, request_id, event, handler_done, worker);
+    worker->handlers[worker->handlers_len] = handler_new(
+        worker->world, worker->conn, request_id, function, event, handler_done, worker);
     worker->handlers_len++;
 }
 
@@ -180,8 +186,8 @@ static void reconnect(struct world *world, void *owner, uint64_t argument)
         worker->named[i] = true;
         covered("worker came back unwinding");
     }
-    (void)conn_call(worker->conn, "hello", "is", "level", (int64_t)1, "client", "sim");
-    worker->register_call = conn_call(worker->conn, "worker.register", "FisS", "functions", "f",
+    (void)conn_call(worker->conn, "hello", "is", "level", (int64_t)2, "client", "sim");
+    worker->register_call = conn_call(worker->conn, "worker.register", "FisS", "functions",
                                       "concurrency", (int64_t)SLOTS, "instance",
                                       worker->instance, "unwinding", worker->handlers_len, ids);
 }
@@ -211,8 +217,10 @@ void worker_kill(struct world *world, size_t index)
     covered("worker killed");
     worker->pid = 0;
     worker->registered = false;
-    while (worker->handlers_len > 0)
-        drop_handler(worker, worker->handlers_len - 1);
+    while (worker->handlers_len > 0) {
+        handler_die(worker->handlers[worker->handlers_len - 1]);
+        forget_handler(worker, worker->handlers_len - 1);
+    }
     memset(worker->nexts, 0, sizeof worker->nexts);
     cancel(world, worker);
     if (worker->conn)

@@ -273,12 +273,55 @@ static void pack_retry(msgpack_packer *packer, int attempts)
     msgpack_pack_double(packer, 2);
 }
 
-static void pack_function(msgpack_packer *packer, const char *name)
+/* The functions that workers serve: of the operator's executions, and those that they
+ * invoke, of which a child does not take long. */
+static void pack_functions(msgpack_packer *packer)
 {
-    msgpack_pack_array(packer, 1);
+    msgpack_pack_array(packer, 3);
     msgpack_pack_map(packer, 1);
     dd_pack_cstr(packer, "name");
+    dd_pack_cstr(packer, "f");
+    msgpack_pack_map(packer, 2);
+    dd_pack_cstr(packer, "name");
+    dd_pack_cstr(packer, "child");
+    dd_pack_cstr(packer, "execution_timeout_s");
+    msgpack_pack_int(packer, 600);
+    msgpack_pack_map(packer, 2);
+    dd_pack_cstr(packer, "name");
+    dd_pack_cstr(packer, "plain");
+    dd_pack_cstr(packer, "durable");
+    dd_pack_bool(packer, false);
+}
+
+static void pack_criterion(msgpack_packer *packer, const char *name, int64_t value)
+{
+    if (value < 0)
+        return;
     dd_pack_cstr(packer, name);
+    msgpack_pack_int64(packer, value);
+}
+
+static void pack_batch(msgpack_packer *packer, const struct op *op)
+{
+    const struct criteria *criteria = &op->criteria;
+
+    msgpack_pack_map(packer, 5 + (size_t)(criteria->min_successful >= 0) +
+                                 (criteria->tolerated_count >= 0) +
+                                 (criteria->tolerated_percentage >= 0));
+    pack_criterion(packer, "total", (int64_t)op->body->len);
+    dd_pack_cstr(packer, "sub_type");
+    dd_pack_cstr(packer, "MapIteration");
+    pack_criterion(packer, "max_concurrency", criteria->max_concurrency);
+    dd_pack_cstr(packer, "ask");
+    dd_pack_bool(packer, op->ask);
+    dd_pack_cstr(packer, "virtual");
+    dd_pack_bool(packer, op->is_virtual);
+    pack_criterion(packer, "min_successful", criteria->min_successful);
+    pack_criterion(packer, "tolerated_failure_count", criteria->tolerated_count);
+    if (criteria->tolerated_percentage >= 0) {
+        dd_pack_cstr(packer, "tolerated_failure_percentage");
+        msgpack_pack_double(packer, (double)criteria->tolerated_percentage);
+    }
 }
 
 static void pack_handles(msgpack_packer *packer, size_t len, const uint32_t *handles)
@@ -330,9 +373,11 @@ uint32_t conn_call(struct conn *conn, const char *method, const char *format, ..
             pack_error(&packer, va_arg(args, const char *));
         } else if (*kind == 'R') {
             pack_retry(&packer, va_arg(args, int));
+        } else if (*kind == 'B') {
+            pack_batch(&packer, va_arg(args, const struct op *));
         } else {
             dd_assert(*kind == 'F');
-            pack_function(&packer, va_arg(args, const char *));
+            pack_functions(&packer);
         }
     }
     va_end(args);

@@ -125,6 +125,24 @@ static void failed(struct dd_execution *execution, struct dd_error_object *failu
     }
 }
 
+/* A plain function may have run to its end before its worker or the daemon was lost, and
+ * nothing tells; it is not run twice. */
+static void handed_back(struct dd_execution *execution, double unit, int64_t now_ms,
+                        struct dd_facts *out)
+{
+    struct dd_error_object *failure;
+
+    if (!execution->plain || dd_execution_closed(execution)) {
+        released(execution, now_ms, out);
+        return;
+    }
+    failure = dd_error_object_new(
+        DD_SPAN("Runtime.ExitError"),
+        DD_SPAN("The function was handed back; it is not known whether it returned"));
+    failed(execution, failure, unit, now_ms, out);
+    dd_error_object_unref(failure);
+}
+
 /* What is wrong with the output of a handler; NULL when it can be taken. The text is
  * written to `buffer` where it has a number in it. */
 static const char *protocol_error(const struct dd_execution *execution,
@@ -203,7 +221,7 @@ int dd_execution_invoked(struct dd_execution *execution, struct dd_span request_
         !dd_span_equal(request_id, dd_text_span(execution->flight.request_id)))
         return dd_fail(error, DD_NOT_FOUND, "The invocation has ended or never began");
     if (outcome->kind == DD_OUTCOME_RELEASED) {
-        released(execution, time_ms, out);
+        handed_back(execution, unit, time_ms, out);
     } else if (dd_execution_closed(execution)) {
         /* What it returns no longer counts; that it ended belongs to the history. */
         bool succeeded =

@@ -27,7 +27,7 @@ struct branches {
     struct dd_text *sub_type;
     char *items; /* a letter for each of the `started` ones */
     uint32_t started, in_flight, succeeded, failed;
-    uint32_t told; /* named in an answer, and not started yet */
+    uint32_t told; /* named in an answer, not started yet, and still wanted */
     uint32_t *run; /* admitted, to be named in the next answer */
     uint32_t run_len;
     /* Ends that the predicate has not been asked about. */
@@ -224,20 +224,32 @@ static void answer_decide(struct dd_session *session, struct unit *batch, uint64
     branches->changes_len = 0;
 }
 
+/* As the client sees it: a branch that it is about to start counts as running. */
+static char *items_for_client(const struct branches *branches)
+{
+    char *items = dd_alloc(branches->started + (size_t)1);
+
+    for (uint32_t i = 0; i < branches->started; i++) {
+        bool ended = branches->items[i] == SUCCEEDED || branches->items[i] == FAILED;
+
+        items[i] = ended ? branches->items[i] : STARTED;
+    }
+    return items;
+}
+
+/* What was asked for may still start, until the batch is closed, and need not. */
 static void answer_complete(struct dd_session *session, struct unit *batch, uint64_t call)
 {
     struct branches *branches = batch->branches;
     struct dd_answer ready = {
         .kind = DD_ANSWER_BATCH_READY, .call = call, .operation = batch->handle};
+    char *items = items_for_client(branches);
 
-    for (uint32_t i = 0; i < branches->started; i++) {
-        if (branches->items[i] == ADMITTED || branches->items[i] == TOLD)
-            branches->items[i] = STARTED;
-    }
     branches->told = 0;
     ready.reason = completion_reason(branches);
-    ready.items = dd_span_make(branches->items, branches->started);
+    ready.items = dd_span_make(items, branches->started);
     answer(session, &ready);
+    dd_free(items);
 }
 
 bool branches_try(struct dd_session *session, struct unit *batch, uint64_t call)
@@ -294,7 +306,7 @@ void branch_started(const struct unit *batch, uint32_t index)
     if (batch->replay_children || branches->items[index] != TOLD)
         return;
     branches->items[index] = STARTED;
-    branches->told--;
+    branches->told -= branches->told > 0;
 }
 
 void branch_ended(const struct unit *batch, uint32_t index, enum dd_operation_status status)

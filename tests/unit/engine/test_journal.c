@@ -268,6 +268,15 @@ static void compare_head(const struct dd_head *a, const struct dd_head *b)
     assert_int_equal(a->records, b->records);
 }
 
+/* Of what is not durable yet the position must be told: an answer waits for it. */
+static void compare_position(struct dd_journal *journal, struct dd_uuid id, uint64_t expected)
+{
+    uint64_t position = dd_journal_position(journal, id);
+
+    assert_true(position == expected ||
+                (position == 0 && expected <= dd_journal_durable(journal)));
+}
+
 static void compare_execution(struct dd_journal *journal, const struct model *model,
                               struct dd_uuid id, uint64_t until)
 {
@@ -289,6 +298,7 @@ static void compare_execution(struct dd_journal *journal, const struct model *mo
     compare_head(&head, &state.head);
     assert_int_equal(head.records, state.records);
     head_deinit(&head);
+    compare_position(journal, id, model->ops[state.last].position);
     rc = dd_journal_facts(journal, id, see_fact, &seen, &error);
     if (rc != 0)
         fail_msg("facts: %s", error.text);
