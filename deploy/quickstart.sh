@@ -13,7 +13,7 @@ sample=$root/client/python/samples/order
 packages=(gcc cmake ninja-build pkg-config libuv1-dev liblmdb-dev libmsgpack-dev
     libjansson-dev libmicrohttpd-dev libssl-dev libxxhash-dev python3 python3-venv)
 
-say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
+say() { if [ -t 1 ]; then printf '\n\033[1m%s\033[0m\n' "$*"; else printf '\n%s\n' "$*"; fi; }
 note() { printf '   %s\n' "$*"; }
 fail() {
     printf 'quickstart: %s\n' "$*" >&2
