@@ -149,6 +149,12 @@ static void log_closed(struct dd_engine *engine, const struct dd_resident *resid
            DD_LOG_NUMBER("ms", head->end_ms - head->start_ms));
 }
 
+void dd_engine_fail(struct dd_engine *engine, const struct dd_error *error)
+{
+    engine->failed = true;
+    dd_journal_fail(engine->config.journal, error);
+}
+
 void dd_engine_record(struct dd_engine *engine, struct dd_resident *resident,
                       struct dd_facts *facts)
 {
@@ -163,8 +169,10 @@ void dd_engine_record(struct dd_engine *engine, struct dd_resident *resident,
     resident->records = head.records;
     dd_facts_deinit(facts);
     if (resident->position == 0) {
-        /* What the execution is now can't be recorded: nothing more may be acknowledged. */
-        engine->failed = true;
+        struct dd_error error;
+
+        dd_fail(&error, DD_NO_MEMORY, "no memory for a record");
+        dd_engine_fail(engine, &error);
         return;
     }
     count_memory(engine, resident);
@@ -265,12 +273,16 @@ static void due_execution(struct dd_engine *engine, struct dd_uuid id)
     struct dd_resident *resident;
     struct dd_error error;
     struct dd_head head;
+    bool fired;
 
     /* A damaged one was logged and stays as it is: no longer armed, never continued. */
     if (dd_engine_load(engine, id, &resident, &error) != 0)
         return;
     dd_execution_due(resident->execution, engine->now_ms, &facts);
+    fired = facts.len > 0;
     dd_engine_record(engine, resident, &facts);
+    if (fired)
+        dd_sessions_changed(engine, id);
     dd_execution_head(resident->execution, &head);
     if (head.status == DD_EXECUTION_RUNNING || head.work == DD_WORK_RUNNING ||
         head.next_due_ms == 0 || head.next_due_ms > engine->now_ms)

@@ -79,6 +79,9 @@ int dd_engine_start(struct dd_engine *engine, const struct dd_start *start,
 /* Drops one that was founded in vain. */
 void dd_engine_forget(struct dd_engine *engine, struct dd_resident *resident);
 
+/* The engine can't go on: nothing more is acknowledged or written, the process is to end. */
+void dd_engine_fail(struct dd_engine *engine, const struct dd_error *error);
+
 /* Appends the facts of one event as a record (none: does nothing) and empties
  * the list; whoever waits for the execution is told when it is durable. */
 void dd_engine_record(struct dd_engine *engine, struct dd_resident *resident,

@@ -188,10 +188,16 @@ void dd_invoke_closed(struct dd_engine *engine, const struct dd_resident *reside
     struct dd_text *operation;
     struct dd_error error;
     struct dd_uuid id;
+    int rc;
 
-    /* A parent that was deleted meanwhile, or is damaged, hears nothing. */
-    if (!dd_execution_parent(resident->execution, &id, &operation) ||
-        dd_engine_load(engine, id, &parent, &error) != 0)
+    if (!dd_execution_parent(resident->execution, &id, &operation))
+        return;
+    rc = dd_engine_load(engine, id, &parent, &error);
+    /* A parent that was deleted meanwhile, or is damaged, hears nothing. What else keeps it
+     * from hearing must keep this end from the store as well. */
+    if (rc != 0 && rc != DD_NOT_FOUND && rc != DD_STORE_CORRUPT)
+        dd_engine_fail(engine, &error);
+    if (rc != 0)
         return;
     dd_execution_chained(parent->execution, resident->execution, engine->now_ms, &facts);
     dd_engine_record(engine, parent, &facts);

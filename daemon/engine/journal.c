@@ -354,6 +354,14 @@ uint64_t dd_journal_append(struct dd_journal *journal, struct dd_head *head,
     return position;
 }
 
+void dd_journal_fail(struct dd_journal *journal, const struct dd_error *error)
+{
+    if (journal->failed)
+        return;
+    journal->failed = error->code;
+    journal->failure = *error;
+}
+
 /* --- committing -------------------------------------------------------------------------- */
 
 static void undo_riders(struct dd_journal *journal)

@@ -101,6 +101,10 @@ int dd_journal_load(struct dd_journal *journal, struct dd_uuid id,
                     struct dd_execution *execution, uint32_t *out_records,
                     struct dd_error *error) DD_MUST_CHECK;
 
+/* Nothing that waits for a commit is written any more: it may be half of what must be durable
+ * as one. A commit that is under way ends as it will. */
+void dd_journal_fail(struct dd_journal *journal, const struct dd_error *error);
+
 /* The position of its last record; 0 when that was folded, and so is durable. */
 uint64_t dd_journal_position(const struct dd_journal *journal, struct dd_uuid id);
 

@@ -383,7 +383,6 @@ void dd_sessions_changed(struct dd_engine *engine, struct dd_uuid execution)
             continue;
         dd_session_changed(attached->session, engine->now_ms);
         settle(attached);
-        return;
     }
 }
 

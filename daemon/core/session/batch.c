@@ -88,7 +88,8 @@ bool batch_open(const struct dd_session *session)
 
 void batch_pump(struct dd_session *session)
 {
-    bool wanted = session->refresh || sent_seq(session) < session->sync_seq ||
+    bool wanted = (session->refresh && !dd_list_empty(&session->awaits)) ||
+                  sent_seq(session) < session->sync_seq ||
                   (session->flush_ms && session->flush_ms <= session->now_ms);
     size_t len;
 

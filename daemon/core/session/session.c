@@ -433,7 +433,7 @@ void dd_session_call(struct dd_session *session, const struct dd_call *call, int
 void dd_session_changed(struct dd_session *session, int64_t now_ms)
 {
     session->now_ms = now_ms;
-    if (session->state != SESSION_RUNNING || dd_list_empty(&session->awaits))
+    if (session->state != SESSION_RUNNING)
         return;
     session->refresh = true;
     settle(session);
@@ -450,9 +450,7 @@ void dd_session_forget(struct dd_session *session, uint64_t client, int64_t now_
         if (unit->client != client || unit == session->root ||
             (unit->state != UNIT_RUNNING && unit->state != UNIT_DECIDING))
             continue;
-        unit->state = UNIT_UNWOUND;
-        if (unit->branches)
-            branches_forget(unit->branches);
+        unit_stop(session, unit, UNIT_UNWOUND);
         session->lost_body = true;
     }
     settle(session);

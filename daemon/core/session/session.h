@@ -281,8 +281,8 @@ void dd_session_refused(struct dd_session *session, struct dd_error_object *erro
 /* A call of the client. Always answered, now or later, exactly once. */
 void dd_session_call(struct dd_session *session, const struct dd_call *call, int64_t now_ms);
 
-/* Something from outside has completed an operation of the execution: worth a look, if
- * anybody waits for one. */
+/* An operation of the execution has ended meanwhile, also a callback by its timeout, whose
+ * time the session does not know: worth a look once anybody waits for one. */
 void dd_session_changed(struct dd_session *session, int64_t now_ms);
 
 /* A process that shared the session is gone: its parked calls are dropped without

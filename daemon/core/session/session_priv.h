@@ -125,7 +125,7 @@ struct dd_session {
     uint64_t sync_seq;  /* last one that somebody waits for */
     int64_t flush_ms;   /* when the oldest async one leaves; 0: none */
     int64_t refresh_ms; /* no refresh before this */
-    bool refresh;       /* an empty checkpoint is wanted */
+    bool refresh;       /* an empty checkpoint is wanted, as soon as somebody awaits */
     bool flight;        /* a checkpoint or load is out */
     uint64_t flight_seq;
 

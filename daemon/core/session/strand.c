@@ -270,8 +270,10 @@ void strands_settle(struct dd_session *session)
     if (session->end_call || dd_list_empty(&session->awaits) || !all_blocked(session) ||
         body_runs(session))
         return;
-    if (session->queue_len > 0 || session->flight || !dd_list_empty(&session->acks)) {
-        /* What is queued leaves first, and its answer may change the picture. */
+    if (session->queue_len > 0 || session->flight || session->refresh ||
+        !dd_list_empty(&session->acks)) {
+        /* What is queued or wanted leaves first, and its answer may change the picture. An
+         * answer that came after would be marked as seen, and nobody would hear of it. */
         session->sync_seq = session->queued_seq;
         return;
     }
@@ -294,7 +296,8 @@ int64_t strands_next_due(const struct dd_session *session)
             const struct unit *unit = await->units[i];
             int64_t due;
 
-            if (unit->state != UNIT_PENDING || !unit->record)
+            /* A heartbeat may have moved a callback's: dd_session_changed() tells. */
+            if (unit->state != UNIT_PENDING || !unit->record || unit->type == DD_TYPE_CALLBACK)
                 continue;
             due = unit->record->operation.due_ms;
             if (due && (!next || due < next))
