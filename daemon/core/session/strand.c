@@ -270,7 +270,8 @@ void strands_settle(struct dd_session *session)
     if (session->end_call || dd_list_empty(&session->awaits) || !all_blocked(session) ||
         body_runs(session))
         return;
-    if (session->queue_len > 0 || session->flight || !dd_list_empty(&session->acks)) {
+    if (session->queue_len > 0 || session->flight || session->refresh ||
+        !dd_list_empty(&session->acks)) {
         /* What is queued leaves first, and its answer may change the picture. */
         session->sync_seq = session->queued_seq;
         return;
