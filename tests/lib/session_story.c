@@ -183,6 +183,9 @@ static void nothing_in_flight(struct session_story *story)
     story->updates_len = 0;
     dd_text_set(&story->token, NULL);
     dd_text_set(&story->marker, NULL);
+    dd_checkpointed_deinit(&story->answer);
+    story->answer = (struct dd_checkpointed){0};
+    story->taken = false;
 }
 
 static void on_checkpoint(void *user, struct dd_span token, const struct dd_update *updates,
@@ -263,21 +266,32 @@ static void run_load(struct session_story *story)
     dd_page_deinit(&page);
 }
 
-static void run_ack(struct session_story *story)
+static int take(struct session_story *story, struct dd_error *error)
 {
     struct dd_checkpoint checkpoint = {.arn = dd_text_span(dd_execution_arn(story->execution)),
                                        .token = dd_text_span(story->token),
                                        .updates = story->updates,
                                        .updates_len = story->updates_len};
     struct dd_target *targets = dd_alloc_array(story->updates_len, sizeof *targets);
-    struct dd_checkpointed answer = {0};
     struct dd_facts facts = {0};
-    struct dd_error error;
     int rc;
 
     checkpoint.targets = targets;
-    rc = dd_execution_checkpoint(story->execution, &checkpoint, story->now_ms, &facts, &answer,
-                                 &error);
+    rc = dd_execution_checkpoint(story->execution, &checkpoint, story->now_ms, &facts,
+                                 &story->answer, error);
+    story->taken = true;
+    dd_facts_deinit(&facts);
+    dd_free(targets);
+    return rc;
+}
+
+static void run_ack(struct session_story *story)
+{
+    struct dd_error error;
+    int rc = story->taken ? 0 : take(story, &error);
+    struct dd_checkpointed answer = story->answer;
+
+    story->answer = (struct dd_checkpointed){0};
     nothing_in_flight(story);
     if (rc) {
         struct dd_error_object *why = dd_error_object_new(
@@ -290,8 +304,14 @@ static void run_ack(struct session_story *story)
                                 answer.operations_len, story->now_ms);
     }
     dd_checkpointed_deinit(&answer);
-    dd_facts_deinit(&facts);
-    dd_free(targets);
+}
+
+static void run_take(struct session_story *story)
+{
+    struct dd_error error;
+
+    demand(story->token && !story->marker && take(story, &error) == 0, "nothing to take",
+           &error);
 }
 
 static void run_refuse(struct session_story *story, const struct words *words)
@@ -587,6 +607,8 @@ static void dispatch(struct session_story *story, struct words *words)
         run_invoke(story, words);
     else if (strcmp(verb, "ack") == 0 || strcmp(verb, "refuse") == 0)
         run_api(story, words);
+    else if (strcmp(verb, "take") == 0)
+        run_take(story);
     else if (strcmp(verb, "callback") == 0)
         run_callback(story, words);
     else if (strcmp(verb, "due") == 0)

@@ -8,6 +8,7 @@
  *   invoke [pages=N] [profile=P] [input=P]
  *                               starts the execution if need be, invokes it, and begins
  *                               a session with N operations of its state (0: all)
+ *   take                        the service takes the checkpoint in flight; nobody hears
  *   ack                         the checkpoint, or page, in flight is answered
  *   refuse E [retryable]        it is refused
  *   due                         dd_session_due()
@@ -52,6 +53,9 @@ struct session_story {
     struct dd_text *token, *marker;
     struct dd_update *updates;
     size_t updates_len;
+    /* What the service said to it, once taken. */
+    bool taken;
+    struct dd_checkpointed answer;
     struct dd_buf *out;
 };
 

@@ -80,6 +80,7 @@ struct handler {
     size_t bodies; /* that run now */
     bool plain;    /* the function is not durable */
     bool running;  /* user code may run */
+    bool hasty;    /* told to unwind while a branch was about to start */
     void (*done)(void *owner, struct handler *handler, const char *output);
     void (*gone)(void *owner, struct handler *handler);
     void *owner;
@@ -137,11 +138,29 @@ static void strand_over(struct strand *strand)
         end(handler);
 }
 
+/* Only the end of the session unwinds the main strand; that of another may be the end of
+ * what it is in. */
+static bool branch_awaited(const struct strand *coordinator)
+{
+    const struct handler *handler = coordinator->handler;
+
+    if (coordinator->own_handle || coordinator->stage != STAGE_BATCH)
+        return false;
+    for (size_t i = 0; i < handler->strands_len; i++)
+        if (handler->strands[i].coordinator == coordinator &&
+            handler->strands[i].stage == STAGE_SOON &&
+            handler->strands[i].batch == coordinator->frames[coordinator->depth - 1].handle)
+            return true;
+    return false;
+}
+
 static void unwind(struct strand *strand)
 {
     struct handler *handler = strand->handler;
 
     strand->unwound = true;
+    if (branch_awaited(strand))
+        handler->hasty = true;
     if (strand->coordinator)
         covered("branch unwound");
     if (!strand->own_handle) {
@@ -987,6 +1006,10 @@ static void answer_end(struct handler *handler, const msgpack_object *error,
     handler->running = false;
     if (member(result, "raise"))
         covered("invocation told to fail");
+    else if (handler->hasty &&
+             strstr(member_text(result, "output", output, sizeof output), "PENDING"))
+        broken(handler->world, "%s is suspended while a branch is about to start",
+               handler->execution);
     handler->done(
         handler->owner, handler,
         member(result, "output") ? member_text(result, "output", output, sizeof output) : NULL);

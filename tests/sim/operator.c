@@ -71,6 +71,7 @@ static void note_status(struct operator_ *operator_, struct execution *execution
                         const msgpack_object *result)
 {
     const msgpack_object *found = member(result, "execution");
+    const msgpack_object *failure = member(found, "Error");
     char status[16], text[96], key[48];
 
     member_text(found, "Status", status, sizeof status);
@@ -90,6 +91,11 @@ static void note_status(struct operator_ *operator_, struct execution *execution
             if (strcmp(key, text) != 0)
                 broken(operator_->world, "%s returned %s", execution->name, text);
         }
+        /* What a handler hands on is what its session said, which the service takes. */
+        if (failure && strcmp(member_text(failure, "ErrorType", text, sizeof text),
+                              "InvalidParameterValueException") == 0)
+            broken(operator_->world, "%s failed: %s", execution->name,
+                   member_text(failure, "ErrorMessage", text, sizeof text));
         oracle_closed(operator_->world, execution->name, status, "");
         if (!execution->invoked && strcmp(execution->status, status) != 0) {
             snprintf(key, sizeof key, "execution %s", status);
