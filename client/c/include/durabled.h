@@ -215,7 +215,7 @@ struct durabled_list_filter {
     const char *function; /* NULL: any */
     const char *status;   /* NULL: any */
     int64_t since_ms;     /* 0: any */
-    bool waiting;         /* only those that wait for time or a worker */
+    bool waiting;         /* only those that wait for time or the outside */
     const char *marker;   /* of the page before; NULL: the first */
     size_t items_max;     /* 0: the daemon's default */
 };
@@ -321,6 +321,33 @@ struct durabled_logs {
 DURABLED_API int durabled_client_logs(struct durabled *connection, const char *execution,
                                       int64_t after, bool follow, struct durabled_logs *out,
                                       struct durabled_error *error);
+
+/* A callback by its id; or, with `id` NULL, the one open callback `operation` of
+ * `execution`. That of durabled_wait_for_callback() goes by its name. */
+struct durabled_callback_name {
+    const char *id;
+    const char *execution;
+    const char *operation;
+};
+
+/* Completes it with `payload` (borrowed, NULL: none). Durable on return. One that is
+ * completed already, or timed out: DURABLED_REFUSED, "CallbackTimeoutException". */
+DURABLED_API int durabled_client_callback_succeed(struct durabled *connection,
+                                                  const struct durabled_callback_name *callback,
+                                                  const char *payload, size_t len,
+                                                  struct durabled_error *error);
+
+/* The same with `failure` (borrowed), which may be NULL. */
+DURABLED_API int durabled_client_callback_fail(struct durabled *connection,
+                                               const struct durabled_callback_name *callback,
+                                               const struct durabled_failure *failure,
+                                               struct durabled_error *error);
+
+/* Says that the work goes on: its heartbeat timeout begins anew. */
+DURABLED_API int
+durabled_client_callback_heartbeat(struct durabled *connection,
+                                   const struct durabled_callback_name *callback,
+                                   struct durabled_error *error);
 
 struct durabled_function_status {
     const char *name;
@@ -499,6 +526,7 @@ typedef int (*durabled_summary_fn)(struct durabled_text payload,
 struct durabled_child_options {
     bool is_virtual;             /* no operation of its own; nothing is kept */
     durabled_summary_fn summary; /* NULL: nothing is kept of a large result */
+    const char *sub_type;        /* NULL: the usual one, `RunInChildContext` */
 };
 
 /* Runs `body` in a child context, on the caller's thread (run_in_child_context). */
@@ -515,12 +543,202 @@ DURABLED_API int durabled_strand(struct durabled_context *context, const char *n
                                  durabled_body body, void *user,
                                  struct durabled_operation **out);
 
+/* Awaits an operation on the strand of `context`, and moves its result to `out`,
+ * which may be NULL. */
+DURABLED_API int durabled_await_result(struct durabled_context *context,
+                                       struct durabled_operation *operation,
+                                       struct durabled_result *out);
+
+/* --- session: what the outside completes ------------------------------------------------- */
+
+struct durabled_callback_options {
+    int64_t timeout_s;           /* 0: none, as for the next one */
+    int64_t heartbeat_timeout_s; /* the longest time between two heartbeats */
+};
+
+/* Creates a callback: an operation that somebody outside completes, by its id. Gives
+ * the operation, owned by the session, once it is durable; its result, or its
+ * failure ("Callback.Timeout" when nobody came), is had with durabled_await_result().
+ * `options` may be NULL. */
+DURABLED_API int durabled_callback(struct durabled_context *context, const char *name,
+                                   const struct durabled_callback_options *options,
+                                   struct durabled_operation **out);
+
+/* The id for the outside; owned by the operation. NULL: it is no callback. */
+DURABLED_API const char *durabled_callback_id(const struct durabled_operation *operation);
+
+/* Tells the outside the id; the body of a step. */
+typedef int (*durabled_submitter)(const struct durabled_attempt *attempt,
+                                  const char *callback_id, struct durabled_result *result,
+                                  void *user);
+
+struct durabled_wait_for_callback_options {
+    struct durabled_callback_options callback;
+    const struct durabled_retry *retry; /* of the submitter; NULL: never retried */
+};
+
+/* Creates a callback, runs `submitter`, and waits for the callback's result, all in
+ * a child context. `options` and `out` may be NULL. */
+DURABLED_API int
+durabled_wait_for_callback(struct durabled_context *context, const char *name,
+                           const struct durabled_wait_for_callback_options *options,
+                           durabled_submitter submitter, void *user,
+                           struct durabled_result *out);
+
+struct durabled_invoke_options {
+    const char *payload; /* JSON text; NULL: none */
+    size_t payload_len;
+    const char *tenant_id; /* NULL: none */
+};
+
+/* Invokes `function` (NAME, NAME:QUALIFIER or an ARN) and waits for what it comes to:
+ * another durable execution, or one run of a plain function. `options` and `out` may
+ * be NULL. */
+DURABLED_API int durabled_invoke(struct durabled_context *context, const char *name,
+                                 const char *function,
+                                 const struct durabled_invoke_options *options,
+                                 struct durabled_result *out);
+
+/* --- session: waiting for a condition ---------------------------------------------------- */
+
+/* Looks at the world; writes the new state with durabled_return(). `state` is what
+ * the check before it wrote. One that raises ends the wait. */
+typedef int (*durabled_check)(const struct durabled_attempt *attempt,
+                              struct durabled_text state, struct durabled_result *result,
+                              void *user);
+
+/* Decides after check number `attempt`: the delay in seconds until the next one, 0
+ * when the condition holds. */
+typedef int64_t (*durabled_poll_fn)(struct durabled_text state, int attempt, void *user);
+
+/* A strategy is `poll`, or the two members after it. */
+struct durabled_condition_options {
+    const char *initial_state; /* JSON text, given to the first check; NULL: none */
+    durabled_poll_fn poll;
+    bool (*holds)(struct durabled_text state, void *user);
+    const struct durabled_retry *backoff; /* delays; after so many attempts it fails */
+};
+
+/* Runs `check` until the condition holds; the process need not live on between two
+ * checks. Gives the last state. A failure is the check's, or a
+ * "WaitForConditionError" when `backoff` allows no more. `out` may be NULL. */
+DURABLED_API int durabled_wait_for_condition(struct durabled_context *context, const char *name,
+                                             const struct durabled_condition_options *options,
+                                             durabled_check check, void *user,
+                                             struct durabled_result *out);
+
+/* --- session: map and parallel ----------------------------------------------------------- */
+
+/* Words. A *batch* is a context whose operations are *branches*: child contexts beside
+ * each other, each on a thread of the batch's own. The daemon starts them in order, as
+ * many at once as `max_concurrency`; one that waits keeps its place. */
+
+enum durabled_item_status {
+    DURABLED_ITEM_STARTED = 0, /* it had not ended when the batch was complete */
+    DURABLED_ITEM_SUCCEEDED = 1,
+    DURABLED_ITEM_FAILED = 2
+};
+
+struct durabled_item {
+    enum durabled_item_status status;
+    struct durabled_result result;
+};
+
+/* Why a batch is complete. */
+enum durabled_reason {
+    DURABLED_ALL_COMPLETED = 0,
+    DURABLED_MIN_SUCCESSFUL_REACHED = 1,
+    DURABLED_FAILURE_TOLERANCE_EXCEEDED = 2,
+    DURABLED_CUSTOM_COMPLETION_SUCCEEDED = 3, /* the predicate said so, as the next one */
+    DURABLED_CUSTOM_COMPLETION_FAILED = 4
+};
+
+struct durabled_batch_result {
+    int status; /* DURABLED_OK; DURABLED_FAILED: a branch failed, or the predicate said so */
+    enum durabled_reason reason;
+    struct durabled_item *items; /* by index; branches that never started are left out */
+    size_t len;
+    size_t succeeded, failed, started; /* how many of each */
+};
+
+/* Frees what the result holds and makes it empty; NULL is allowed. */
+DURABLED_API void durabled_batch_clear(struct durabled_batch_result *result);
+
+/* Makes the failure of the first branch that failed the result of a body. Returns
+ * DURABLED_FAILED, or DURABLED_OK when the batch's status is that. */
+DURABLED_API int durabled_batch_raise(const struct durabled_batch_result *batch,
+                                      struct durabled_result *result);
+
+/* Where the branches stand; owned by the batch. */
+struct durabled_progress {
+    size_t total, succeeded, failed;
+    const char *items; /* a letter for each: `-` not started, `T` it runs, `S`, `F` */
+};
+
+enum durabled_completion {
+    DURABLED_GO_ON = 0,
+    DURABLED_COMPLETE_SUCCEEDED = 1,
+    DURABLED_COMPLETE_FAILED = 2
+};
+
+/* Decides whether the batch is complete; asked once before any branch runs, then after
+ * each that ends. Must say the same for the same progress. */
+typedef enum durabled_completion (*durabled_predicate)(const struct durabled_progress *progress,
+                                                       void *user);
+
+/* Without `predicate` and thresholds any failure completes the batch. */
+struct durabled_batch_options {
+    size_t max_concurrency;                 /* branches at once; 0: all, each on its thread */
+    size_t min_successful;                  /* complete after so many; 0: after all */
+    const int64_t *tolerated_failure_count; /* more complete it; NULL: not given */
+    const double *tolerated_failure_percentage; /* of all branches; NULL: not given */
+    durabled_predicate predicate;               /* instead of the three; NULL: none */
+    bool flat;                                  /* branches leave no operation of their own */
+    /* Writes the name of a branch as a C string; NULL: `map-item-0` and so on. */
+    void (*namer)(size_t index, char *out, size_t size, void *user);
+};
+
+/* User code of a branch of a map. Its result is JSON, as it becomes a part of the
+ * batch's. */
+typedef int (*durabled_map_body)(struct durabled_context *context, size_t index,
+                                 struct durabled_result *result, void *user);
+
+/* Runs `body` for each index below `len`. Gives the batch's result, which the caller
+ * clears with durabled_batch_clear(); DURABLED_OK says that the batch is complete, not
+ * that no branch failed. `options` may be NULL; of its functions `user` is the map's. A
+ * branch that still runs when the batch is complete is unwound at its next call;
+ * `user` is kept until then, which is at the latest when durabled_session_end()
+ * returns. */
+DURABLED_API int durabled_map(struct durabled_context *context, const char *name, size_t len,
+                              const struct durabled_batch_options *options,
+                              durabled_map_body body, void *user,
+                              struct durabled_batch_result *out);
+
+struct durabled_branch {
+    const char *name; /* NULL: `parallel-branch-0` and so on */
+    durabled_body body;
+    void *user;
+};
+
+/* The same for bodies of their own; `branches` is kept as long as `user`, which the
+ * functions of `options` are given. */
+DURABLED_API int durabled_parallel(struct durabled_context *context, const char *name,
+                                   const struct durabled_branch *branches, size_t len,
+                                   const struct durabled_batch_options *options, void *user,
+                                   struct durabled_batch_result *out);
+
 /* --- session: one level down ------------------------------------------------------------- */
 
 /* durabled_step() and its like are made of these. An operation that is started
  * here is awaited with durabled_await(), or never. */
 
-enum durabled_type { DURABLED_STEP, DURABLED_WAIT, DURABLED_CONTEXT };
+enum durabled_type {
+    DURABLED_STEP,
+    DURABLED_WAIT,
+    DURABLED_CONTEXT,
+    DURABLED_CALLBACK,
+    DURABLED_CHAINED_INVOKE
+};
 
 struct durabled_start {
     enum durabled_type type;
@@ -532,6 +750,12 @@ struct durabled_start {
     const struct durabled_retry *retry; /* NULL: never retried, unless `ask` */
     bool ask;                           /* the program decides about retries */
     int64_t seconds;                    /* WAIT */
+    int64_t timeout_s;                  /* CALLBACK, as the next one; 0: none */
+    int64_t heartbeat_timeout_s;
+    const char *function; /* CHAINED_INVOKE, as the next ones */
+    const char *payload;  /* NULL: none */
+    size_t payload_len;
+    const char *tenant_id; /* NULL: none */
 };
 
 enum durabled_wanted {
@@ -549,6 +773,9 @@ struct durabled_answer {
     bool replay_children; /* RUN: the result is recorded; the body runs for its value */
     int64_t due_ms;       /* AWAIT: when it goes on; 0: not known */
     const struct durabled_failure *failure; /* DECIDE; owned by the operation */
+    /* RUN: what durabled_again() kept, or the summary of a result; owned by the operation
+     * until its next answer. */
+    struct durabled_text state;
 };
 
 /* Starts an operation. Owned by the session. */
@@ -584,6 +811,11 @@ DURABLED_API int durabled_fail(struct durabled_operation *operation,
                                const struct durabled_fail_options *options,
                                struct durabled_answer *answer);
 
+/* The body of a STEP returned, and is to run again in `delay_s` seconds, at least one,
+ * with `state` (borrowed, NULL: none). Answered AWAIT. */
+DURABLED_API int durabled_again(struct durabled_operation *operation, const char *state,
+                                size_t len, int64_t delay_s, struct durabled_answer *answer);
+
 /* The decision that DECIDE asked for. Answered as durabled_fail(). */
 DURABLED_API int durabled_decide(struct durabled_operation *operation, int64_t delay_s,
                                  struct durabled_answer *answer);
@@ -618,6 +850,9 @@ struct durabled_function {
     int64_t timeout_s;           /* of one invocation; 0: none */
     int64_t execution_timeout_s; /* default of its executions; 0: none */
     int64_t retention_days;      /* 0: the daemon's */
+    /* A plain function: its `handler` is given its payload as the event, and what it
+     * responds is its result. Invoked by durabled_invoke(); never retried. */
+    bool plain;
 };
 
 struct durabled_worker_config {

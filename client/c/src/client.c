@@ -370,6 +370,64 @@ int durabled_client_logs(struct durabled *connection, const char *execution, int
     return DURABLED_OK;
 }
 
+/* --- callbacks --------------------------------------------------------------------------- */
+
+static void callback_params(struct params *params,
+                            const struct durabled_callback_name *callback)
+{
+    params_init(params);
+    params_text(params, "callback", callback->id);
+    params_text(params, "execution", callback->execution);
+    params_text(params, "operation", callback->operation);
+}
+
+/* A call whose answer says nothing but that it was done. */
+static int run_plain(struct durabled *connection, const char *method, struct params *params,
+                     struct durabled_error *error)
+{
+    struct durabled_reply *reply;
+    int rc = call_run(connection, NULL, method, params, &reply, error);
+
+    if (rc == DURABLED_OK)
+        durabled_reply_free(reply);
+    return rc;
+}
+
+int durabled_client_callback_succeed(struct durabled *connection,
+                                     const struct durabled_callback_name *callback,
+                                     const char *payload, size_t len,
+                                     struct durabled_error *error)
+{
+    struct params params;
+
+    callback_params(&params, callback);
+    params_text_len(&params, "payload", payload, len);
+    return run_plain(connection, "callback.succeed", &params, error);
+}
+
+int durabled_client_callback_fail(struct durabled *connection,
+                                  const struct durabled_callback_name *callback,
+                                  const struct durabled_failure *failure,
+                                  struct durabled_error *error)
+{
+    struct params params;
+
+    callback_params(&params, callback);
+    if (failure)
+        params_failure(&params, "error", failure);
+    return run_plain(connection, "callback.fail", &params, error);
+}
+
+int durabled_client_callback_heartbeat(struct durabled *connection,
+                                       const struct durabled_callback_name *callback,
+                                       struct durabled_error *error)
+{
+    struct params params;
+
+    callback_params(&params, callback);
+    return run_plain(connection, "callback.heartbeat", &params, error);
+}
+
 /* --- the daemon -------------------------------------------------------------------------- */
 
 int durabled_client_functions(struct durabled *connection, struct durabled_functions *out,

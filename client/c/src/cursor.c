@@ -124,10 +124,10 @@ void cursor_free(struct cursor *cursor)
 static bool entry_read(struct cursor_entry *entry, const msgpack_object *object)
 {
     entry->context = map_text(object, "context");
-    entry->position = map_int(object, "position", 0);
+    entry->position = map_int(object, "position", -1);
     entry->operation = map_get(object, "operation");
     entry->hash = place_hash(entry->context.data, entry->context.len, entry->position);
-    return entry->position > 0 && entry->operation &&
+    return entry->position >= 0 && entry->operation &&
            entry->operation->type == MSGPACK_OBJECT_MAP;
 }
 
@@ -178,10 +178,18 @@ static bool is_terminal(const msgpack_object *operation)
 
 static const msgpack_object *details(const msgpack_object *operation)
 {
-    if (map_text_is(operation, "Type", "STEP"))
-        return map_get(operation, "StepDetails");
-    if (map_text_is(operation, "Type", "CONTEXT"))
-        return map_get(operation, "ContextDetails");
+    static const struct {
+        const char *type, *member;
+    } members[] = {
+        {"STEP", "StepDetails"},
+        {"CONTEXT", "ContextDetails"},
+        {"CALLBACK", "CallbackDetails"},
+        {"CHAINED_INVOKE", "ChainedInvokeDetails"},
+    };
+
+    for (size_t i = 0; i < sizeof members / sizeof *members; i++)
+        if (map_text_is(operation, "Type", members[i].type))
+            return map_get(operation, members[i].member);
     return NULL;
 }
 
@@ -196,8 +204,14 @@ static bool same_identity(const msgpack_object *operation,
 
 static bool copy_outcome(const msgpack_object *operation, struct cursor_outcome *out)
 {
-    struct durabled_text payload = map_text(details(operation), "Result");
+    struct durabled_text payload = map_text(details(operation), "Result"),
+                         callback_id = map_text(details(operation), "CallbackId"), copy;
 
+    if (callback_id.data) {
+        if (!text_copy(&copy, callback_id.data, callback_id.len))
+            return false;
+        out->callback_id = copy.data;
+    }
     out->succeeded = map_text_is(operation, "Status", "SUCCEEDED");
     if (out->succeeded)
         return !payload.data || text_copy(&out->result.payload, payload.data, payload.len);

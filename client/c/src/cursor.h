@@ -37,6 +37,7 @@ enum cursor_found {
 struct cursor_outcome {
     char *id; /* of the operation; given (free), for ASK too */
     bool succeeded;
+    char *callback_id;             /* given (free); NULL: none */
     struct durabled_result result; /* given: durabled_result_clear() */
 };
 

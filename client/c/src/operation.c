@@ -3,23 +3,28 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "session.h"
+#include "batch.h"
+#include "operation.h"
 
 /* --- making and freeing ------------------------------------------------------------------ */
 
-static const char *type_name(enum durabled_type type)
+static const struct {
+    const char *name;
+    const char *usual_sub_type;
+} types[] = {
+    [DURABLED_STEP] = {"STEP", "Step"},
+    [DURABLED_WAIT] = {"WAIT", "Wait"},
+    [DURABLED_CONTEXT] = {"CONTEXT", "RunInChildContext"},
+    [DURABLED_CALLBACK] = {"CALLBACK", "Callback"},
+    [DURABLED_CHAINED_INVOKE] = {"CHAINED_INVOKE", "ChainedInvoke"},
+};
+
+static const char *sub_type_of(const struct durabled_start *start)
 {
-    return type == DURABLED_STEP ? "STEP" : type == DURABLED_WAIT ? "WAIT" : "CONTEXT";
+    return start->sub_type ? start->sub_type : types[start->type].usual_sub_type;
 }
 
-static const char *usual_sub_type(enum durabled_type type)
-{
-    return type == DURABLED_STEP   ? "Step"
-           : type == DURABLED_WAIT ? "Wait"
-                                   : "RunInChildContext";
-}
-
-static int no_memory(struct durabled_session *session)
+int session_no_memory(struct durabled_session *session)
 {
     struct durabled_error error;
 
@@ -27,7 +32,7 @@ static int no_memory(struct durabled_session *session)
     return session_fail(session, DURABLED_NO_MEMORY, &error);
 }
 
-static int misuse(struct durabled_session *session, const char *text)
+int session_misuse(struct durabled_session *session, const char *text)
 {
     struct durabled_error error;
 
@@ -101,6 +106,8 @@ static void operation_free(struct durabled_operation *operation)
     durabled_result_clear(&operation->result);
     failure_clear(&operation->failure);
     free(operation->child.id);
+    free(operation->callback_id);
+    free(operation->kept.data);
     free(operation->name);
     free(operation);
 }
@@ -141,10 +148,13 @@ void operations_join(struct durabled_session *session)
     bool threaded;
     pthread_t thread;
 
-    /* A strand may start others while it is joined; they come later. */
-    for (size_t handle = 1; take_thread(session, handle, &thread, &threaded); handle++)
-        if (threaded)
-            pthread_join(thread, NULL);
+    /* A strand may start others while it is joined, which come later; a branch may
+     * start strands, and they batches. */
+    do {
+        for (size_t handle = 1; take_thread(session, handle, &thread, &threaded); handle++)
+            if (threaded)
+                pthread_join(thread, NULL);
+    } while (batches_join(session));
 }
 
 void operations_free(struct durabled_session *session)
@@ -169,7 +179,7 @@ static int keep_outcome(struct durabled_operation *operation, const msgpack_obje
     if (operation->succeeded
             ? payload.data && !text_copy(&operation->result.payload, payload.data, payload.len)
             : !failure_read(&operation->result.failure, map_get(map, "error")))
-        return no_memory(operation->session);
+        return session_no_memory(operation->session);
     operation->complete = true;
     return DURABLED_OK;
 }
@@ -193,6 +203,24 @@ static int keep_results(struct durabled_session *session, const msgpack_object *
     return DURABLED_OK;
 }
 
+/* Keeps what an answer tells besides: a callback's id, and what its body is to go on
+ * from. False: no memory. */
+static bool keep_told(struct durabled_operation *operation, const msgpack_object *map)
+{
+    struct durabled_text id = map_text(map, "callback_id"), payload = {0}, copy;
+
+    if (id.data && !operation->callback_id) {
+        if (!text_copy(&copy, id.data, id.len))
+            return false;
+        operation->callback_id = copy.data;
+    }
+    if (map_text_is(map, "outcome", "run"))
+        payload = map_text(map, "payload");
+    free(operation->kept.data);
+    operation->kept = (struct durabled_text){0};
+    return !payload.data || text_copy(&operation->kept, payload.data, payload.len);
+}
+
 /* What an answer wants of `operation`. Takes the reply. The outcome of a strand is
  * kept by the thread that awaits it, not by its own: `keep`. */
 static int read_answer(struct durabled_operation *operation, struct durabled_reply *reply,
@@ -206,6 +234,13 @@ static int read_answer(struct durabled_operation *operation, struct durabled_rep
     out->attempt = (int)map_int(map, "attempt", 1);
     out->due_ms = map_int(map, "due_ms", 0);
     out->replay_children = map_bool(map, "replay_children");
+    if (!keep_told(operation, map))
+        rc = session_no_memory(session);
+    out->state = operation->kept;
+    if (rc != DURABLED_OK) {
+        durabled_reply_free(reply);
+        return rc;
+    }
     if (map_text_is(map, "outcome", "unwind")) {
         rc = DURABLED_UNWIND;
     } else if (map_text_is(map, "outcome", "run")) {
@@ -217,14 +252,14 @@ static int read_answer(struct durabled_operation *operation, struct durabled_rep
         out->wanted = DURABLED_WANTED_DECIDE;
         failure_clear(&operation->failure);
         if (!failure_read(&operation->failure, map_get(map, "error")))
-            rc = no_memory(session);
+            rc = session_no_memory(session);
         out->failure = &operation->failure;
     } else if (map_text_is(map, "outcome", "done")) {
         out->wanted = DURABLED_WANTED_NOTHING;
         if (keep)
             rc = keep_outcome(operation, map);
     } else {
-        rc = misuse(session, "the daemon answered with an outcome that is not known");
+        rc = session_misuse(session, "the daemon answered with an outcome that is not known");
     }
     durabled_reply_free(reply);
     return rc;
@@ -248,16 +283,54 @@ static void pack_retry(struct params *params, const struct durabled_retry *retry
         params_float(&map, "increment_s", retry->increment_s);
     else
         params_float(&map, "rate", retry->rate);
-    params_key(params, "retry");
-    msgpack_pack_map(&params->packer, map.members);
-    if (msgpack_sbuffer_write(&params->body, map.body.data, map.body.size) != 0)
-        params->failed = true;
+    params_map(params, "retry", &map);
     params_free(&map);
 }
 
-static int send_start(struct durabled_operation *operation, int64_t position,
-                      const struct durabled_start *start, bool ahead)
+/* What is asked of a CONTEXT. */
+static void pack_context(struct params *params, const struct opening *opening)
 {
+    if (opening->start->is_virtual)
+        params_bool(params, "virtual", true);
+    if (opening->start->strand)
+        params_bool(params, "strand", true);
+    if (opening->batch)
+        params_map(params, "batch", opening->batch);
+}
+
+static void pack_step(struct params *params, const struct durabled_start *start, bool ahead)
+{
+    params_text(params, "semantics",
+                start->semantics == DURABLED_AT_MOST_ONCE_PER_RETRY
+                    ? "AT_MOST_ONCE_PER_RETRY"
+                    : "AT_LEAST_ONCE_PER_RETRY");
+    if (start->retry)
+        pack_retry(params, start->retry);
+    if (start->ask)
+        params_bool(params, "ask", true);
+    if (ahead)
+        params_bool(params, "ahead", true);
+}
+
+static void pack_callback(struct params *params, const struct durabled_start *start)
+{
+    if (start->timeout_s > 0)
+        params_int(params, "timeout_s", start->timeout_s);
+    if (start->heartbeat_timeout_s > 0)
+        params_int(params, "heartbeat_timeout_s", start->heartbeat_timeout_s);
+}
+
+static void pack_invoke(struct params *params, const struct durabled_start *start)
+{
+    params_text(params, "function", start->function);
+    params_text_len(params, "payload", start->payload, start->payload_len);
+    params_text(params, "tenant_id", start->tenant_id);
+}
+
+static int send_start(struct durabled_operation *operation, int64_t position,
+                      const struct opening *opening, bool ahead)
+{
+    const struct durabled_start *start = opening->start;
     struct durabled_session *session = operation->session;
     struct params params;
     int rc;
@@ -266,27 +339,19 @@ static int send_start(struct durabled_operation *operation, int64_t position,
     params_int(&params, "operation", operation->handle);
     params_int(&params, "context", operation->context->handle);
     params_int(&params, "position", position);
-    params_text(&params, "type", type_name(start->type));
-    params_text(&params, "sub_type",
-                start->sub_type ? start->sub_type : usual_sub_type(start->type));
+    params_text(&params, "type", types[start->type].name);
+    params_text(&params, "sub_type", sub_type_of(start));
     params_text(&params, "name", start->name);
-    if (start->is_virtual)
-        params_bool(&params, "virtual", true);
-    if (start->strand)
-        params_bool(&params, "strand", true);
-    if (start->type == DURABLED_STEP)
-        params_text(&params, "semantics",
-                    start->semantics == DURABLED_AT_MOST_ONCE_PER_RETRY
-                        ? "AT_MOST_ONCE_PER_RETRY"
-                        : "AT_LEAST_ONCE_PER_RETRY");
-    if (start->retry)
-        pack_retry(&params, start->retry);
-    if (start->ask)
-        params_bool(&params, "ask", true);
-    if (start->type == DURABLED_WAIT)
+    if (start->type == DURABLED_CONTEXT)
+        pack_context(&params, opening);
+    else if (start->type == DURABLED_STEP)
+        pack_step(&params, start, ahead);
+    else if (start->type == DURABLED_WAIT)
         params_int(&params, "seconds", start->seconds);
-    if (ahead && start->type == DURABLED_STEP)
-        params_bool(&params, "ahead", true);
+    else if (start->type == DURABLED_CALLBACK)
+        pack_callback(&params, start);
+    else
+        pack_invoke(&params, start);
     rc = session_send(session, &operation->start, "session.start", &params);
     operation->start_open = rc == DURABLED_OK;
     return rc;
@@ -314,7 +379,7 @@ static int settle_start(struct durabled_operation *operation, struct durabled_an
 
         if (!text_copy(&copy, id.data, id.len)) {
             durabled_reply_free(reply);
-            return no_memory(session);
+            return session_no_memory(session);
         }
         operation->child.id = copy.data;
     }
@@ -337,8 +402,8 @@ static int replay_start(struct durabled_operation *operation, int64_t position,
 {
     struct durabled_context *context = operation->context;
     struct cursor_identity identity = {
-        .type = type_name(start->type),
-        .sub_type = start->sub_type ? start->sub_type : usual_sub_type(start->type),
+        .type = types[start->type].name,
+        .sub_type = sub_type_of(start),
         .name = start->name,
         .parent_id = context->parent_id,
     };
@@ -355,44 +420,61 @@ static int replay_start(struct durabled_operation *operation, int64_t position,
         operation->succeeded = outcome.succeeded;
         operation->result = outcome.result;
         outcome.result = (struct durabled_result){0};
+        operation->callback_id = outcome.callback_id;
+        outcome.callback_id = NULL;
     }
     if (operation->type == DURABLED_CONTEXT && outcome.id && !operation->is_virtual) {
         operation->child.id = outcome.id;
         outcome.id = NULL;
     }
     free(outcome.id);
+    free(outcome.callback_id);
     durabled_result_clear(&outcome.result);
     return rc;
 }
 
-/* Starts `operation`. With `*out_sent_ahead` its answer is still to come: the body
- * may run at once, or (WAIT) the await may follow in the same breath. */
-static int start_operation(struct durabled_operation *operation,
-                           const struct durabled_start *start, bool pipeline_wait,
+/* Whether the caller goes on without the answer: to the body, or to the await that
+ * follows in the same breath. */
+static bool goes_ahead(const struct durabled_operation *operation,
+                       const struct opening *opening, enum cursor_found found)
+{
+    const struct durabled_start *start = opening->start;
+
+    switch (start->type) {
+    case DURABLED_WAIT:
+    case DURABLED_CHAINED_INVOKE:
+        return opening->awaited;
+    case DURABLED_STEP:
+        return found == CURSOR_NOTHING && start->semantics == DURABLED_AT_LEAST_ONCE_PER_RETRY;
+    case DURABLED_CONTEXT:
+        return found == CURSOR_NOTHING && (operation->child.fresh || !start->is_virtual);
+    case DURABLED_CALLBACK:
+        break; /* its id is wanted */
+    }
+    return false;
+}
+
+/* Starts `operation`. When it goes ahead, its answer is still to come. */
+static int start_operation(struct durabled_operation *operation, const struct opening *opening,
                            struct durabled_answer *answer)
 {
     struct durabled_context *context = operation->context;
-    int64_t position = ++context->position;
+    int64_t position = opening->is_branch ? opening->branch : ++context->position;
     enum cursor_found found;
     bool ahead;
-    int rc = replay_start(operation, position, start, &found);
+    int rc = replay_start(operation, position, opening->start, &found);
 
     *answer = (struct durabled_answer){
         .operation = operation, .wanted = DURABLED_WANTED_NOTHING, .attempt = 1};
     if (rc != DURABLED_OK || found == CURSOR_DONE)
         return rc;
     open_child(operation, found);
-    ahead =
-        start->type == DURABLED_WAIT ? pipeline_wait
-        : start->type == DURABLED_STEP
-            ? found == CURSOR_NOTHING && start->semantics == DURABLED_AT_LEAST_ONCE_PER_RETRY
-            : found == CURSOR_NOTHING && (operation->child.fresh || !start->is_virtual);
-    rc = send_start(operation, position, start, ahead);
+    ahead = goes_ahead(operation, opening, found);
+    rc = send_start(operation, position, opening, ahead);
     if (rc != DURABLED_OK)
         return rc;
     if (ahead)
-        answer->wanted =
-            start->type == DURABLED_WAIT ? DURABLED_WANTED_AWAIT : DURABLED_WANTED_RUN;
+        answer->wanted = opening->awaited ? DURABLED_WANTED_AWAIT : DURABLED_WANTED_RUN;
     else
         rc = settle_start(operation, answer);
     if (rc == DURABLED_OK && operation->type == DURABLED_CONTEXT)
@@ -404,28 +486,30 @@ static int start_operation(struct durabled_operation *operation,
 static int check_start(struct durabled_context *context, const struct durabled_start *start)
 {
     if (start->type == DURABLED_WAIT && start->seconds < 1)
-        return misuse(context->session, "a wait takes at least one second");
+        return session_misuse(context->session, "a wait takes at least one second");
     if (start->retry && start->retry->max_attempts < 1)
-        return misuse(context->session, "retry: max_attempts is at least 1");
+        return session_misuse(context->session, "retry: max_attempts is at least 1");
+    if (start->timeout_s < 0 || start->heartbeat_timeout_s < 0)
+        return session_misuse(context->session, "a callback's timeouts are not negative");
+    if (start->type == DURABLED_CHAINED_INVOKE && !start->function)
+        return session_misuse(context->session, "an invoke names a function");
     return DURABLED_OK;
 }
 
-/* Makes and starts it; on failure there is none. */
-static int begin_operation(struct durabled_context *context, const struct durabled_start *start,
-                           bool pipeline_wait, struct durabled_operation **out,
-                           struct durabled_answer *answer)
+int operation_begin(struct durabled_context *context, const struct opening *opening,
+                    struct durabled_operation **out, struct durabled_answer *answer)
 {
     struct durabled_operation *operation;
-    int rc = check_start(context, start);
+    int rc = check_start(context, opening->start);
 
     *out = NULL;
     *answer = (struct durabled_answer){0};
     if (rc != DURABLED_OK)
         return rc;
-    operation = operation_new(context, start);
+    operation = operation_new(context, opening->start);
     if (!operation)
-        return no_memory(context->session);
-    rc = start_operation(operation, start, pipeline_wait, answer);
+        return session_no_memory(context->session);
+    rc = start_operation(operation, opening, answer);
     if (rc != DURABLED_OK)
         operation_free(operation);
     else
@@ -436,34 +520,43 @@ static int begin_operation(struct durabled_context *context, const struct durabl
 int durabled_start(struct durabled_context *context, const struct durabled_start *start,
                    struct durabled_operation **out, struct durabled_answer *answer)
 {
-    return begin_operation(context, start, false, out, answer);
+    return operation_begin(context, &(struct opening){.start = start}, out, answer);
 }
 
 /* --- settling ---------------------------------------------------------------------------- */
 
 /* A call about one operation, and its answer. That of a start sent ahead has come by
  * then, so the thread is woken once; why the start failed explains why this did. */
-static int operation_call(struct durabled_operation *operation, const char *method,
-                          struct params *params, struct durabled_answer *answer)
+int operation_ask(struct durabled_operation *operation, const char *method,
+                  struct params *params, struct durabled_reply **out_reply)
 {
     struct durabled_session *session = operation->session;
-    struct durabled_reply *reply = NULL;
+    struct durabled_answer answer;
     struct call call;
     int started, rc = session_send(session, &call, method, params);
 
     if (rc != DURABLED_OK)
         return rc;
-    rc = session_wait(session, &call, &reply);
-    started = settle_start(operation, answer);
-    if (started != DURABLED_OK) {
-        if (rc == DURABLED_OK)
-            durabled_reply_free(reply);
-        return started;
-    }
+    rc = session_wait(session, &call, out_reply);
+    started = settle_start(operation, &answer);
+    if (started == DURABLED_OK)
+        return rc;
+    if (rc == DURABLED_OK)
+        durabled_reply_free(*out_reply);
+    return started;
+}
+
+/* The same, where the answer says what is wanted next. */
+static int operation_call(struct durabled_operation *operation, const char *method,
+                          struct params *params, struct durabled_answer *answer)
+{
+    struct durabled_reply *reply;
+    int rc = operation_ask(operation, method, params, &reply);
+
     return rc == DURABLED_OK ? read_answer(operation, reply, !operation->strand, answer) : rc;
 }
 
-static void operation_params(struct durabled_operation *operation, struct params *params)
+void operation_params(struct durabled_operation *operation, struct params *params)
 {
     session_params(operation->session, params);
     params_int(params, "operation", operation->handle);
@@ -477,14 +570,18 @@ int durabled_succeed(struct durabled_operation *operation, const char *payload, 
     int rc;
 
     operation_params(operation, &params);
-    params_text_len(&params, "payload", payload, len);
+    /* A result that is not kept need not be sent. */
+    if (operation->type == DURABLED_CONTEXT && len > LIMIT_REPLAY_CHILDREN_THRESHOLD)
+        params_bool(&params, "replay_children", true);
+    else
+        params_text_len(&params, "payload", payload, len);
     params_text(&params, "summary", summary);
     rc = operation_call(operation, "session.succeed", &params, &answer);
     if (rc != DURABLED_OK || operation->strand)
         return rc;
     durabled_result_clear(&operation->result);
     if (payload && !text_copy(&operation->result.payload, payload, len))
-        return no_memory(operation->session);
+        return session_no_memory(operation->session);
     operation->complete = true;
     operation->succeeded = true;
     return DURABLED_OK;
@@ -497,8 +594,9 @@ static int keep_failure(struct durabled_operation *operation,
     if (operation->strand || !operation->complete || operation->succeeded ||
         !failure_is_empty(&operation->result.failure))
         return DURABLED_OK;
-    return failure_copy(&operation->result.failure, failure) ? DURABLED_OK
-                                                             : no_memory(operation->session);
+    return failure_copy(&operation->result.failure, failure)
+               ? DURABLED_OK
+               : session_no_memory(operation->session);
 }
 
 int durabled_fail(struct durabled_operation *operation, const struct durabled_failure *failure,
@@ -516,6 +614,17 @@ int durabled_fail(struct durabled_operation *operation, const struct durabled_fa
         params_int(&params, "delay_s", options->delay_s);
     rc = operation_call(operation, "session.fail", &params, answer);
     return rc == DURABLED_OK ? keep_failure(operation, failure) : rc;
+}
+
+int durabled_again(struct durabled_operation *operation, const char *state, size_t len,
+                   int64_t delay_s, struct durabled_answer *answer)
+{
+    struct params params;
+
+    operation_params(operation, &params);
+    params_text_len(&params, "payload", state, len);
+    params_int(&params, "delay_s", delay_s);
+    return operation_call(operation, "session.retry", &params, answer);
 }
 
 int durabled_decide(struct durabled_operation *operation, int64_t delay_s,
@@ -549,6 +658,11 @@ struct durabled_context *durabled_operation_context(struct durabled_operation *o
     return operation->type == DURABLED_CONTEXT ? &operation->child : NULL;
 }
 
+const char *durabled_callback_id(const struct durabled_operation *operation)
+{
+    return operation->callback_id;
+}
+
 int durabled_operation_state(const struct durabled_operation *operation)
 {
     if (!operation->complete)
@@ -564,8 +678,7 @@ durabled_operation_result(const struct durabled_operation *operation)
 
 /* --- bodies ------------------------------------------------------------------------------ */
 
-/* A body may return FAILED without saying why, or a number of its own. */
-static bool name_failure(struct durabled_result *result, int rc)
+bool result_name_failure(struct durabled_result *result, int rc)
 {
     if (!failure_is_empty(&result->failure))
         return true;
@@ -573,10 +686,10 @@ static bool name_failure(struct durabled_result *result, int rc)
                           "the body failed and did not say why") == DURABLED_FAILED;
 }
 
-static int run_step(struct durabled_operation *operation, int attempt,
-                    struct durabled_answer *answer)
+static int run_step(struct durabled_operation *operation, struct durabled_answer *answer)
 {
     struct durabled_session *session = operation->session;
+    int attempt = answer->attempt;
     struct durabled_attempt told = {operation->name, attempt};
     struct durabled_fail_options options = {0};
     struct durabled_result result = {0};
@@ -590,8 +703,8 @@ static int run_step(struct durabled_operation *operation, int attempt,
         *answer =
             (struct durabled_answer){.operation = operation, .wanted = DURABLED_WANTED_NOTHING};
         rc = durabled_succeed(operation, result.payload.data, result.payload.len, NULL);
-    } else if (!name_failure(&result, rc)) {
-        rc = no_memory(session);
+    } else if (!result_name_failure(&result, rc)) {
+        rc = session_no_memory(session);
     } else {
         if (operation->decide) {
             options.decided = true;
@@ -603,26 +716,33 @@ static int run_step(struct durabled_operation *operation, int attempt,
     return rc;
 }
 
-/* Runs the body of a CONTEXT and reports what it came to. */
-static int run_child(struct durabled_operation *operation)
+int operation_close(struct durabled_operation *operation, int rc,
+                    struct durabled_result *result)
 {
-    struct durabled_result result = {0}, summary = {0};
+    struct durabled_result summary = {0};
     struct durabled_answer answer;
-    int rc;
 
-    rc = operation->body(&operation->child, &result, operation->user);
     if (rc == DURABLED_OK) {
-        if (operation->summary && result.payload.len > LIMIT_REPLAY_CHILDREN_THRESHOLD)
-            rc = operation->summary(result.payload, &summary, operation->user);
+        if (operation->summary && result->payload.len > LIMIT_REPLAY_CHILDREN_THRESHOLD)
+            rc = operation->summary(result->payload, &summary, operation->user);
         if (rc == DURABLED_OK)
-            rc = durabled_succeed(operation, result.payload.data, result.payload.len,
+            rc = durabled_succeed(operation, result->payload.data, result->payload.len,
                                   summary.payload.data);
     } else if (rc == DURABLED_FAILED) {
-        rc = name_failure(&result, rc)
-                 ? durabled_fail(operation, &result.failure, NULL, &answer)
-                 : no_memory(operation->session);
+        rc = result_name_failure(result, rc)
+                 ? durabled_fail(operation, &result->failure, NULL, &answer)
+                 : session_no_memory(operation->session);
     }
     durabled_result_clear(&summary);
+    return rc;
+}
+
+int operation_run_child(struct durabled_operation *operation)
+{
+    struct durabled_result result = {0};
+    int rc = operation->body(&operation->child, &result, operation->user);
+
+    rc = operation_close(operation, rc, &result);
     durabled_result_clear(&result);
     return rc;
 }
@@ -630,13 +750,22 @@ static int run_child(struct durabled_operation *operation)
 static void *strand_main(void *argument)
 {
     struct durabled_operation *operation = argument;
-    int rc = run_child(operation);
 
-    /* Whatever ended it without an outcome, its body no longer runs. An error of
-     * the session is kept there. */
-    if (rc == DURABLED_UNWIND || rc < 0)
-        (void)durabled_unwound(operation);
+    operation_left(operation, operation_run_child(operation));
     return NULL;
+}
+
+void operation_left(struct durabled_operation *operation, int rc)
+{
+    struct durabled_error error;
+
+    if (rc == DURABLED_UNWIND) {
+        (void)durabled_unwound(operation);
+    } else if (rc < 0) {
+        error_set(&error, rc, "the body of a strand returned %d", rc);
+        (void)session_fail(operation->session, rc, &error);
+        session_unwind(operation->session);
+    }
 }
 
 /* The former run of the same strand, if any, has reported its end. */
@@ -668,6 +797,13 @@ static int spawn_strand(struct durabled_operation *operation, bool again)
     return session_fail(session, DURABLED_SYSTEM, &error);
 }
 
+/* The strand that was told to unwind is wanted again. */
+static int run_strand(struct durabled_operation *operation, struct durabled_answer *answer)
+{
+    answer->wanted = DURABLED_WANTED_AWAIT;
+    return spawn_strand(operation, true);
+}
+
 /* Does what an answer wants of an operation whose body the library has, until it
  * must be awaited, is complete, or the caller's part has come. */
 static int serve(struct durabled_answer *answer)
@@ -676,19 +812,14 @@ static int serve(struct durabled_answer *answer)
     int rc = DURABLED_OK;
 
     while (rc == DURABLED_OK) {
-        if (answer->wanted == DURABLED_WANTED_RUN && operation->body_kind == BODY_STEP) {
-            rc = run_step(operation, answer->attempt, answer);
-        } else if (answer->wanted == DURABLED_WANTED_RUN &&
-                   operation->body_kind == BODY_STRAND) {
-            answer->wanted = DURABLED_WANTED_AWAIT;
-            return spawn_strand(operation, true);
-        } else if (answer->wanted == DURABLED_WANTED_DECIDE && operation->decide) {
+        if (answer->wanted == DURABLED_WANTED_RUN && operation->run)
+            rc = operation->run(operation, answer);
+        else if (answer->wanted == DURABLED_WANTED_DECIDE && operation->decide)
             rc = durabled_decide(
                 operation, operation->decide(answer->failure, answer->attempt, operation->user),
                 answer);
-        } else {
+        else
             return DURABLED_OK;
-        }
     }
     return rc;
 }
@@ -744,13 +875,13 @@ static int read_await(struct durabled_context *context, struct durabled_reply *r
     operation = operation_at(session, map_int(&reply->result, "operation", 0));
     if (!operation) {
         durabled_reply_free(reply);
-        return misuse(session, "the daemon wants an operation that was never started");
+        return session_misuse(session, "the daemon wants an operation that was never started");
     }
     rc = read_answer(operation, reply, true, answer);
     return rc == DURABLED_OK ? serve(answer) : rc;
 }
 
-/* Sends one await, with the starts of waits still unanswered before it. */
+/* Sends one await, with the starts that wait for nothing else unanswered before it. */
 static int await_once(struct durabled_context *context,
                       struct durabled_operation *const *operations, size_t len, bool any,
                       struct durabled_answer *answer)
@@ -765,7 +896,8 @@ static int await_once(struct durabled_context *context,
     if (rc != DURABLED_OK)
         return rc;
     for (size_t i = 0; i < len && started == DURABLED_OK; i++)
-        if (operations[i]->type == DURABLED_WAIT)
+        if (operations[i]->type == DURABLED_WAIT ||
+            operations[i]->type == DURABLED_CHAINED_INVOKE)
             started = settle_start(operations[i], answer);
     rc = session_wait(context->session, &call, &reply);
     if (started != DURABLED_OK) {
@@ -802,21 +934,38 @@ static void release(struct durabled_operation *operation)
         operation_free(operation);
 }
 
-/* Serves, awaits, and moves the result to the caller; releases the operation. */
-static int finish(struct durabled_operation *operation, struct durabled_answer *answer,
-                  struct durabled_result *out)
+/* Awaits it on the strand of `context`, and moves the result to the caller. */
+static int await_one(struct durabled_context *context, struct durabled_operation *operation,
+                     struct durabled_result *out)
+{
+    struct durabled_answer answer;
+    int rc = durabled_await(context, &operation, 1, false, &answer);
+
+    if (rc != DURABLED_OK)
+        return rc;
+    if (!operation->complete)
+        return session_misuse(context->session, "its body, or a decision, is the program's");
+    if (out) {
+        *out = operation->result;
+        operation->result = (struct durabled_result){0};
+    }
+    return operation->succeeded ? DURABLED_OK : DURABLED_FAILED;
+}
+
+int durabled_await_result(struct durabled_context *context,
+                          struct durabled_operation *operation, struct durabled_result *out)
+{
+    durabled_result_clear(out);
+    return await_one(context, operation, out);
+}
+
+int operation_finish(struct durabled_operation *operation, struct durabled_answer *answer,
+                     struct durabled_result *out)
 {
     int rc = serve(answer);
 
-    if (rc == DURABLED_OK && !operation->complete)
-        rc = durabled_await(operation->context, &operation, 1, false, answer);
-    if (rc == DURABLED_OK) {
-        rc = operation->succeeded ? DURABLED_OK : DURABLED_FAILED;
-        if (out) {
-            *out = operation->result;
-            operation->result = (struct durabled_result){0};
-        }
-    }
+    if (rc == DURABLED_OK)
+        rc = await_one(operation->context, operation, out);
     release(operation);
     return rc;
 }
@@ -836,14 +985,14 @@ int durabled_step(struct durabled_context *context, const char *name,
         start.ask = options->decide != NULL;
         start.retry = start.ask ? NULL : options->retry;
     }
-    rc = begin_operation(context, &start, false, &operation, &answer);
+    rc = operation_begin(context, &(struct opening){.start = &start}, &operation, &answer);
     if (!operation)
         return rc;
-    operation->body_kind = BODY_STEP;
+    operation->run = run_step;
     operation->step_body = body;
     operation->decide = options ? options->decide : NULL;
     operation->user = user;
-    return finish(operation, &answer, out);
+    return operation_finish(operation, &answer, out);
 }
 
 int durabled_wait(struct durabled_context *context, const char *name, int64_t seconds)
@@ -851,9 +1000,10 @@ int durabled_wait(struct durabled_context *context, const char *name, int64_t se
     struct durabled_start start = {.type = DURABLED_WAIT, .name = name, .seconds = seconds};
     struct durabled_operation *operation;
     struct durabled_answer answer;
-    int rc = begin_operation(context, &start, true, &operation, &answer);
+    int rc = operation_begin(context, &(struct opening){.start = &start, .awaited = true},
+                             &operation, &answer);
 
-    return operation ? finish(operation, &answer, NULL) : rc;
+    return operation ? operation_finish(operation, &answer, NULL) : rc;
 }
 
 static int begin_child(struct durabled_context *context, const char *name,
@@ -864,11 +1014,14 @@ static int begin_child(struct durabled_context *context, const char *name,
     struct durabled_start start = {.type = DURABLED_CONTEXT, .name = name, .strand = strand};
     int rc;
 
-    start.is_virtual = options && options->is_virtual;
-    rc = begin_operation(context, &start, false, out, answer);
+    if (options) {
+        start.is_virtual = options->is_virtual;
+        start.sub_type = options->sub_type;
+    }
+    rc = operation_begin(context, &(struct opening){.start = &start}, out, answer);
     if (!*out)
         return rc;
-    (*out)->body_kind = strand ? BODY_STRAND : BODY_CALLER;
+    (*out)->run = strand ? run_strand : NULL;
     (*out)->body = body;
     (*out)->summary = options ? options->summary : NULL;
     (*out)->user = user;
@@ -888,11 +1041,11 @@ int durabled_child(struct durabled_context *context, const char *name,
     if (!operation)
         return rc;
     if (answer.wanted == DURABLED_WANTED_RUN) {
-        rc = run_child(operation);
+        rc = operation_run_child(operation);
         if (rc != DURABLED_OK)
             return rc;
     }
-    return finish(operation, &answer, out);
+    return operation_finish(operation, &answer, out);
 }
 
 int durabled_strand(struct durabled_context *context, const char *name,

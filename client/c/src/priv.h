@@ -61,6 +61,8 @@ void params_text_len(struct params *params, const char *key, const char *text, s
 void params_int(struct params *params, const char *key, int64_t value);
 void params_float(struct params *params, const char *key, double value);
 void params_bool(struct params *params, const char *key, bool value);
+/* Copies what `map` holds. */
+void params_map(struct params *params, const char *key, const struct params *map);
 void params_failure(struct params *params, const char *key,
                     const struct durabled_failure *failure);
 /* The next value is packed by hand with these. */

@@ -87,8 +87,12 @@ void served_hand_back(struct served *served)
 {
     pthread_mutex_lock(&served->lock);
     served->handed_back = true;
-    if (served->session)
+    if (served->session) {
+        pthread_mutex_lock(&served->session->lock);
+        served->session->handed_back = true;
+        pthread_mutex_unlock(&served->session->lock);
         session_unwind(served->session);
+    }
     pthread_mutex_unlock(&served->lock);
 }
 
@@ -202,7 +206,7 @@ static void attach_served(struct durabled_session *session, struct served *serve
         return;
     pthread_mutex_lock(&served->lock);
     served->session = session;
-    session->unwinding = served->handed_back;
+    session->unwinding = session->handed_back = served->handed_back;
     pthread_mutex_unlock(&served->lock);
 }
 
@@ -364,6 +368,18 @@ static int read_end(struct durabled_reply *reply, struct durabled_result *output
     return rc;
 }
 
+/* What the session ends with, when the handler ends with `code`. A strand that could
+ * not go on has unwound the others, so that the handler does not know why. */
+static int end_code(struct durabled_session *session, int code, bool handed_back)
+{
+    struct durabled_error error;
+
+    if (handed_back)
+        return DURABLED_UNWIND;
+    durabled_session_error(session, &error);
+    return code == DURABLED_UNWIND && error.code < 0 ? error.code : code;
+}
+
 int durabled_session_end(struct durabled_session *session, int code,
                          const struct durabled_result *result, struct durabled_result *output,
                          struct durabled_error *error)
@@ -375,12 +391,12 @@ int durabled_session_end(struct durabled_session *session, int code,
 
     durabled_result_clear(output);
     detach_served(session);
-    handed_back = is_unwinding(session);
+    handed_back = session->handed_back; /* nobody changes it any more */
     /* An unwound handler's strands unwind too and report it; after any other end
      * they are told to, once the end is acknowledged. */
     if (code == DURABLED_UNWIND || handed_back)
         operations_join(session);
-    pack_end(session, &params, handed_back ? DURABLED_UNWIND : code, result);
+    pack_end(session, &params, end_code(session, code, handed_back), result);
     rc = call_run(session->connection, NULL, "session.end", &params, &reply, error);
     session_unwind(session);
     operations_join(session);

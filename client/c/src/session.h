@@ -15,9 +15,6 @@ struct durabled_context {
     bool rerun;                      /* its body runs again: the daemon knows better */
 };
 
-/* What the library runs by itself when the daemon wants it. */
-enum body_kind { BODY_CALLER, BODY_STEP, BODY_STRAND };
-
 struct durabled_operation {
     struct durabled_session *session;
     struct durabled_context *context; /* it was started in */
@@ -34,8 +31,11 @@ struct durabled_operation {
     struct durabled_context child;   /* CONTEXT */
     bool is_virtual;
     bool replay_children;
+    char *callback_id;         /* CALLBACK; NULL: not known yet */
+    struct durabled_text kept; /* what the body that is wanted goes on from */
 
-    enum body_kind body_kind;
+    /* What runs the body when the daemon wants it again; NULL: the program does. */
+    int (*run)(struct durabled_operation *operation, struct durabled_answer *answer);
     durabled_step_body step_body;
     durabled_decide_fn decide;
     durabled_body body;
@@ -60,7 +60,9 @@ struct durabled_session {
     struct cursor cursor;
     struct durabled_operation **operations; /* by handle */
     size_t operations_len, operations_cap;
-    bool unwinding; /* nothing more is sent */
+    struct batch *batches; /* those whose branches run on without a coordinator */
+    bool unwinding;        /* nothing more is sent */
+    bool handed_back;      /* ... because the worker took the invocation back */
     struct durabled_error error;
 };
 

@@ -129,6 +129,15 @@ void params_bool(struct params *params, const char *key, bool value)
         msgpack_pack_false(&params->packer);
 }
 
+void params_map(struct params *params, const char *key, const struct params *map)
+{
+    params_key(params, key);
+    msgpack_pack_map(&params->packer, map->members);
+    if (map->failed ||
+        msgpack_sbuffer_write(&params->body, map->body.data, map->body.size) != 0)
+        params->failed = true;
+}
+
 static void pack_member(msgpack_packer *packer, const char *key, const char *text)
 {
     if (!text)

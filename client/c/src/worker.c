@@ -281,6 +281,8 @@ static void pack_functions(const struct durabled_worker_config *config, struct p
             params_int(&map, "execution_timeout_s", function->execution_timeout_s);
         if (function->retention_days > 0)
             params_int(&map, "retention_days", function->retention_days);
+        if (function->plain)
+            params_bool(&map, "durable", false);
         msgpack_pack_map(&params->packer, map.members);
         if (msgpack_sbuffer_write(&params->body, map.body.data, map.body.size) != 0)
             params->failed = true;
