@@ -14,9 +14,27 @@ from typing import Any
 
 import pytest
 
-from durabled import DurableContext, StepError, durable_execution
+from durabled import (
+    CompletionDecision,
+    DurableContext,
+    DurableOperationError,
+    complete_batch,
+    continue_batch,
+    durable_execution,
+)
 from durabled._wire import FRAME_MAX, CallError, Connection, ConnectionLostError
-from durabled.config import ChildConfig, Duration, JitterStrategy, StepConfig, StepSemantics
+from durabled.config import (
+    CallbackConfig,
+    ChildConfig,
+    CompletionConfig,
+    CompletionStatus,
+    Duration,
+    JitterStrategy,
+    MapConfig,
+    NestingType,
+    StepConfig,
+    StepSemantics,
+)
 from durabled.identifier import OperationIdNamespace
 from durabled.retries import (
     ConfiguredStrategy,
@@ -24,6 +42,7 @@ from durabled.retries import (
     RetryDecision,
     RetryStrategyConfig,
 )
+from durabled.waits import WaitForConditionConfig, WaitForConditionDecision
 from scripted_daemon import ScriptedDaemon
 
 VECTORS = Path(__file__).parents[3] / "proto/vectors"
@@ -34,12 +53,15 @@ EVENT = '{"DurableExecutionArn": "arn:x"}'
 NOT_YET = {
     "strands": "strands are the branches of a batch, or children of async handlers",
     "start": "every operation is awaited where it is started, as in the official SDK",
+    "untyped_results": "the types of what a batch gave are recorded with it",
 }
 NOT_PLAYED = {
     "await_any_of_three",
     "await_recorded",
+    "batch_recorded",
     "decide_mid_batch",
     "started_never_awaited",
+    "strand_refused",
     "two_strands",
 }
 
@@ -71,8 +93,17 @@ def connected(
 def body_of(ops: list[dict[str, Any]]) -> Callable[[DurableContext], Any]:
     def body(context: DurableContext) -> Any:
         result = None
+        callbacks: list[Any] = []
         for op in ops:
-            result = run_op(context, op)
+            if "callback" in op:
+                config = CallbackConfig(
+                    Duration(op.get("timeout_s", 0)), Duration(op.get("heartbeat_timeout_s", 0))
+                )
+                callbacks.append(context.create_callback(op["callback"], config))
+            elif "result" in op:
+                result = caught(op, callbacks[op["result"]].result)
+            else:
+                result = run_op(context, op)
         return result
 
     return body
@@ -86,12 +117,60 @@ def run_op(context: DurableContext, op: dict[str, Any]) -> Any:
     if "child" in op:
         config: ChildConfig[Any] = ChildConfig(is_virtual=op.get("virtual", False))
         return context.run_in_child_context(body_of(op["do"]), op["child"], config)
+    if "wait_for_callback" in op:
+        return context.wait_for_callback(lambda *_: None, op["wait_for_callback"])
+    if "condition" in op:
+        return run_condition(context, op)
+    if "invoke" in op:
+        return caught(op, lambda: context.invoke(op["function"], op["payload"], op["invoke"]))
+    if "map" in op:
+        return run_map(context, op)
+    return caught(op, lambda: context.step(step_body(op), op["step"], step_config(op)))
+
+
+def caught(op: dict[str, Any], run: Callable[[], Any]) -> Any:
     try:
-        return context.step(step_body(op), op["step"], step_config(op))
-    except StepError as error:
+        return run()
+    except DurableOperationError as error:
         if not op.get("caught"):
             raise
         return str(error)
+
+
+def run_condition(context: DurableContext, op: dict[str, Any]) -> Any:
+    returns, states = op["returns"], [op["initial"], *op["returns"]]
+
+    def check(state: Any, told: Any) -> Any:
+        assert state == states[told.attempt - 1]
+        return returns[told.attempt - 1]
+
+    def strategy(_: Any, attempt: int) -> WaitForConditionDecision:
+        delay = op["delays"][attempt - 1]
+        return WaitForConditionDecision(delay > 0, Duration(delay))
+
+    config = WaitForConditionConfig(strategy, op["initial"])
+    return context.wait_for_condition(check, config, op["condition"])
+
+
+def run_map(context: DurableContext, op: dict[str, Any]) -> str:
+    def until(status: CompletionStatus) -> CompletionDecision:
+        return complete_batch() if status.completed_count >= op["until"] else continue_batch()
+
+    completion = CompletionConfig(
+        min_successful=op.get("min_successful"),
+        should_complete=until if "until" in op else None,
+    )
+    config: MapConfig[Any] = MapConfig(
+        max_concurrency=op.get("max_concurrency"),
+        completion_config=completion,
+        nesting_type=NestingType.FLAT if op.get("flat") else NestingType.NESTED,
+    )
+    result = context.map(
+        op["items"], lambda child, item, *_: body_of(item)(child), op["map"], config
+    )
+    letters = {"STARTED": "T", "SUCCEEDED": "S", "FAILED": "F"}
+    items = "".join(letters[item.status.value] for item in result.all)
+    return f"{items} {result.completion_reason.value}"
 
 
 def step_body(op: dict[str, Any]) -> Callable[[Any], Any]:
@@ -147,13 +226,15 @@ def conversations() -> list[Any]:
 
 
 def script_of(conversation: dict[str, Any]) -> list[dict[str, Any]]:
-    """The script with what is this profile's in its places."""
+    """The script with what is this profile's in its places. Branches count from 0."""
     ids = {
         "-".join(map(str, row["path"])): row["id"]
         for row in load("ids.json")["ids"]
         if row["profile"] == PROFILE
     }
     text = json.dumps(conversation["script"]).replace('"$profile"', json.dumps(PROFILE))
+    text = re.sub(r'"\$branch:(\d+)"', r"\1", text)
+    text = re.sub(r"(\$id:[\d-]*-)b(\d)", r"\1\2", text)
     return list(json.loads(re.sub(r"\$id:([\d-]+)", lambda found: ids[found[1]], text)))
 
 

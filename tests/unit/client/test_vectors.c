@@ -68,6 +68,18 @@ static struct durabled_retry read_retry(const json_t *retry)
         .increment_s = json_real_value(json_object_get(retry, "increment_s"))};
 }
 
+/* What the program makes of a failure: its message, when the operation says `caught`. */
+static int caught(const json_t *op, int rc, struct durabled_result *result)
+{
+    char message[128];
+
+    if (rc != DURABLED_FAILED || !json_is_true(json_object_get(op, "caught")))
+        return rc;
+    snprintf(message, sizeof message, "\"%s\"", result->failure.message);
+    durabled_result_clear(result);
+    return durabled_return(result, message);
+}
+
 static int run_step(struct durabled_context *context, const json_t *op,
                     struct durabled_result *result)
 {
@@ -79,17 +91,11 @@ static int run_step(struct durabled_context *context, const json_t *op,
                          : DURABLED_AT_LEAST_ONCE_PER_RETRY,
         .retry = retry ? &strategy : NULL,
         .decide = json_object_get(op, "decides") ? decide : NULL};
-    int rc =
-        durabled_step(context, text_of(op, "step"), &options, step_body, (void *)op, result);
 
-    if (rc == DURABLED_FAILED && json_is_true(json_object_get(op, "caught"))) {
-        char message[128];
-
-        snprintf(message, sizeof message, "\"%s\"", result->failure.message);
-        durabled_result_clear(result);
-        rc = durabled_return(result, message);
-    }
-    return rc;
+    return caught(
+        op,
+        durabled_step(context, text_of(op, "step"), &options, step_body, (void *)op, result),
+        result);
 }
 
 /* The same one level down: started, and left open for an await. The failure goes without
@@ -120,10 +126,134 @@ static int start_step(struct durabled_context *context, const json_t *op,
     return rc;
 }
 
-/* --- other operations -------------------------------------------------------------------- */
+/* --- what the outside completes ---------------------------------------------------------- */
+
+static int create_callback(struct durabled_context *context, const json_t *op,
+                           struct durabled_operation **out)
+{
+    struct durabled_callback_options options = {
+        .timeout_s = json_integer_value(json_object_get(op, "timeout_s")),
+        .heartbeat_timeout_s = json_integer_value(json_object_get(op, "heartbeat_timeout_s"))};
+    int rc = durabled_callback(context, text_of(op, "callback"), &options, out);
+
+    if (rc == DURABLED_OK)
+        assert_non_null(durabled_callback_id(*out));
+    return rc;
+}
+
+static int tell_nobody(const struct durabled_attempt *attempt, const char *callback_id,
+                       struct durabled_result *result, void *user)
+{
+    (void)attempt;
+    (void)result;
+    (void)user;
+    assert_non_null(callback_id);
+    return DURABLED_OK;
+}
+
+static int run_invoke(struct durabled_context *context, const json_t *op,
+                      struct durabled_result *result)
+{
+    char *payload = json_dumps(json_object_get(op, "payload"), JSON_ENCODE_ANY);
+    struct durabled_invoke_options options = {.payload = payload,
+                                              .payload_len = strlen(payload)};
+    int rc = durabled_invoke(context, text_of(op, "invoke"), text_of(op, "function"), &options,
+                             result);
+
+    free(payload);
+    return caught(op, rc, result);
+}
+
+/* --- conditions -------------------------------------------------------------------------- */
+
+/* Check number n returns `returns`[n - 1], and was given what the one before returned. */
+static int check(const struct durabled_attempt *attempt, struct durabled_text state,
+                 struct durabled_result *result, void *user)
+{
+    const json_t *returns = json_object_get(user, "returns");
+    size_t made = (size_t)attempt->number - 1;
+    const json_t *before =
+        made > 0 ? json_array_get(returns, made - 1) : json_object_get(user, "initial");
+    char *value = json_dumps(json_array_get(returns, made), JSON_ENCODE_ANY);
+    char *wanted = json_dumps(before, JSON_ENCODE_ANY);
+    int rc = durabled_return(result, value);
+
+    assert_string_equal(state.data, wanted);
+    free(wanted);
+    free(value);
+    return rc;
+}
+
+static int64_t poll_delay(struct durabled_text state, int attempt, void *user)
+{
+    (void)state;
+    return json_integer_value(
+        json_array_get(json_object_get(user, "delays"), (size_t)attempt - 1));
+}
+
+static int run_condition(struct durabled_context *context, const json_t *op,
+                         struct durabled_result *result)
+{
+    char *initial = json_dumps(json_object_get(op, "initial"), JSON_ENCODE_ANY);
+    struct durabled_condition_options options = {.initial_state = initial, .poll = poll_delay};
+    int rc = durabled_wait_for_condition(context, text_of(op, "condition"), &options, check,
+                                         (void *)(uintptr_t)op, result);
+
+    free(initial);
+    return rc;
+}
+
+/* --- batches ----------------------------------------------------------------------------- */
 
 static int run_body(struct durabled_context *context, struct durabled_result *result,
                     void *user);
+
+static int run_item(struct durabled_context *context, size_t index,
+                    struct durabled_result *result, void *user)
+{
+    return run_body(context, result, json_array_get(json_object_get(user, "items"), index));
+}
+
+static enum durabled_completion until(const struct durabled_progress *progress, void *user)
+{
+    json_int_t wanted = json_integer_value(json_object_get(user, "until"));
+
+    return (json_int_t)(progress->succeeded + progress->failed) >= wanted
+               ? DURABLED_COMPLETE_SUCCEEDED
+               : DURABLED_GO_ON;
+}
+
+static int return_batch(struct durabled_batch_result *batch, struct durabled_result *result)
+{
+    static const char *const reasons[] = {
+        "ALL_COMPLETED", "MIN_SUCCESSFUL_REACHED", "FAILURE_TOLERANCE_EXCEEDED",
+        "CUSTOM_COMPLETION_SUCCEEDED", "CUSTOM_COMPLETION_FAILED"};
+    char letters[STARTED_MAX + 1] = "", text[64];
+
+    for (size_t i = 0; i < batch->len; i++)
+        letters[i] = "TSF"[batch->items[i].status];
+    snprintf(text, sizeof text, "\"%s %s\"", letters, reasons[batch->reason]);
+    durabled_batch_clear(batch);
+    return durabled_return(result, text);
+}
+
+static int run_map(struct durabled_context *context, const json_t *op,
+                   struct durabled_result *result)
+{
+    struct durabled_batch_options options = {
+        .max_concurrency = (size_t)json_integer_value(json_object_get(op, "max_concurrency")),
+        .min_successful = (size_t)json_integer_value(json_object_get(op, "min_successful")),
+        .predicate = json_object_get(op, "until") ? until : NULL,
+        .flat = json_is_true(json_object_get(op, "flat"))};
+    size_t len = json_array_size(json_object_get(op, "items"));
+    struct durabled_batch_result batch;
+    int rc = durabled_map(context, text_of(op, "map"), len, &options, run_item,
+                          (void *)(uintptr_t)op, &batch);
+
+    return rc == DURABLED_OK ? return_batch(&batch, result) : rc;
+}
+
+/* --- other operations -------------------------------------------------------------------- */
 
 static int run_await(struct durabled_context *context, const json_t *op,
                      struct durabled_operation *const *started, struct durabled_result *result)
@@ -171,6 +301,23 @@ static int run_op(struct durabled_context *context, const json_t *op,
     if (json_object_get(op, "strand"))
         return durabled_strand(context, text_of(op, "strand"), NULL, run_body, inner,
                                &started[(*started_len)++]);
+    if (json_object_get(op, "callback"))
+        return create_callback(context, op, &started[(*started_len)++]);
+    if (json_object_get(op, "result"))
+        return caught(
+            op,
+            durabled_await_result(
+                context, started[json_integer_value(json_object_get(op, "result"))], result),
+            result);
+    if (json_object_get(op, "wait_for_callback"))
+        return durabled_wait_for_callback(context, text_of(op, "wait_for_callback"), NULL,
+                                          tell_nobody, NULL, result);
+    if (json_object_get(op, "condition"))
+        return run_condition(context, op, result);
+    if (json_object_get(op, "invoke"))
+        return run_invoke(context, op, result);
+    if (json_object_get(op, "map"))
+        return run_map(context, op, result);
     if (json_object_get(op, "start_step"))
         return start_step(context, op, &started[(*started_len)++]);
     if (json_object_get(op, "start_wait")) {
@@ -219,6 +366,21 @@ static void replace(char **text, const char *place, const char *value)
     }
 }
 
+/* "$branch:1" is the position of that branch; in paths it is b1. Ours count from 0. */
+static void replace_branches(char **text)
+{
+    for (int i = 0; i < STARTED_MAX; i++) {
+        char place[16], value[8];
+
+        snprintf(value, sizeof value, "%d", i);
+        snprintf(place, sizeof place, "\"$branch:%d\"", i);
+        replace(text, place, value);
+        snprintf(value, sizeof value, "-%d", i);
+        snprintf(place, sizeof place, "-b%d", i);
+        replace(text, place, value);
+    }
+}
+
 /* "$id:1-2" is the id of the operation at that path. */
 static void replace_id(char **text, const json_t *row)
 {
@@ -244,6 +406,7 @@ static char *script_of(const json_t *conversation)
     size_t i;
 
     replace(&script, "$profile", PROFILE);
+    replace_branches(&script);
     json_array_foreach(json_object_get(ids, "ids"), i, row)
     {
         if (strcmp(text_of(row, "profile"), PROFILE) == 0)
