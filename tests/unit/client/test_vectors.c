@@ -13,6 +13,7 @@
 
 #include <cmocka.h>
 
+#include "condition.h"
 #include "durabled.h"
 #include "fake.h"
 #include "tests/lib/vectors.h"
@@ -56,16 +57,18 @@ static int64_t decide(const struct durabled_failure *failure, int attempt, void 
 static struct durabled_retry read_retry(const json_t *retry)
 {
     bool linear = strcmp(text_of(retry, "backoff"), "linear") == 0;
+    const char *jitter = text_of(retry, "jitter");
 
-    assert_string_equal(text_of(retry, "jitter"), "NONE");
     return (struct durabled_retry){
         .max_attempts = (int)json_integer_value(json_object_get(retry, "max_attempts")),
         .backoff = linear ? DURABLED_LINEAR : DURABLED_EXPONENTIAL,
-        .jitter = DURABLED_JITTER_NONE,
-        .initial_delay_s = json_real_value(json_object_get(retry, "initial_delay_s")),
-        .max_delay_s = json_real_value(json_object_get(retry, "max_delay_s")),
-        .rate = json_real_value(json_object_get(retry, "rate")),
-        .increment_s = json_real_value(json_object_get(retry, "increment_s"))};
+        .jitter = strcmp(jitter, "NONE") == 0   ? DURABLED_JITTER_NONE
+                  : strcmp(jitter, "FULL") == 0 ? DURABLED_JITTER_FULL
+                                                : DURABLED_JITTER_HALF,
+        .initial_delay_s = json_number_value(json_object_get(retry, "initial_delay_s")),
+        .max_delay_s = json_number_value(json_object_get(retry, "max_delay_s")),
+        .rate = json_number_value(json_object_get(retry, "rate")),
+        .increment_s = json_number_value(json_object_get(retry, "increment_s"))};
 }
 
 /* What the program makes of a failure: its message, when the operation says `caught`. */
@@ -533,6 +536,30 @@ static void test_frames(void **state)
     json_decref(vectors);
 }
 
+/* --- delays ------------------------------------------------------------------------------ */
+
+static void test_delays(void **state)
+{
+    json_t *vectors = vectors_load("retries.json"), *row;
+    size_t i, played = 0;
+
+    (void)state;
+    json_array_foreach(json_object_get(vectors, "retries"), i, row)
+    {
+        struct durabled_retry retry = read_retry(json_object_get(row, "retry"));
+
+        if (strcmp(text_of(row, "rounding"), "ceil") != 0)
+            continue;
+        assert_int_equal(retry_delay_s(&retry,
+                                       (int)json_integer_value(json_object_get(row, "attempt")),
+                                       json_number_value(json_object_get(row, "unit"))),
+                         json_integer_value(json_object_get(row, "delay_s")));
+        played++;
+    }
+    assert_true(played > 0);
+    json_decref(vectors);
+}
+
 /* --- all --------------------------------------------------------------------------------- */
 
 /* A test for each file; gives the paths below proto/vectors as their states. */
@@ -561,7 +588,7 @@ static size_t find_conversations(struct CMUnitTest *tests)
 
 int main(void)
 {
-    struct CMUnitTest tests[CONVERSATIONS_MAX + 1];
+    struct CMUnitTest tests[CONVERSATIONS_MAX + 2];
     size_t len = find_conversations(tests);
     int failed;
 
@@ -570,7 +597,8 @@ int main(void)
         return 1;
     }
     tests[len] = (struct CMUnitTest)cmocka_unit_test(test_frames);
-    failed = _cmocka_run_group_tests("vectors", tests, len + 1, NULL, NULL);
+    tests[len + 1] = (struct CMUnitTest)cmocka_unit_test(test_delays);
+    failed = _cmocka_run_group_tests("vectors", tests, len + 2, NULL, NULL);
     for (size_t i = 0; i < len; i++)
         free(tests[i].initial_state);
     return failed;
