@@ -388,7 +388,7 @@ static int run_callback(const struct args *args, struct durabled *connection)
         name.execution = args->subject;
         name.operation = args->operation;
     } else {
-        name.callback = args->subject;
+        name.id = args->subject;
     }
     if (args->payload) {
         payload = read_payload(args->payload, &payload_len, problem, sizeof problem);

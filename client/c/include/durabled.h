@@ -256,29 +256,6 @@ DURABLED_API int durabled_client_stop(struct durabled *connection, const char *e
                                       struct durabled_stopped *out,
                                       struct durabled_error *error);
 
-/* A callback by the id that its handler was given, or by its name among the open ones of an
- * execution; that of a wait-for-callback goes by the name of that operation. */
-struct durabled_callback_name {
-    const char *callback;  /* its id; NULL: the next two are given */
-    const char *execution; /* as everywhere */
-    const char *operation;
-};
-
-/* Completes the callback with `result` (NULL: none), or fails it with `failure` (borrowed,
- * may be NULL), or says that the work for it goes on. Durable on return. DURABLED_REFUSED
- * with type CallbackTimeoutException when it is not open any more. */
-DURABLED_API int durabled_client_callback_succeed(struct durabled *connection,
-                                                  const struct durabled_callback_name *name,
-                                                  const char *result, size_t result_len,
-                                                  struct durabled_error *error);
-DURABLED_API int durabled_client_callback_fail(struct durabled *connection,
-                                               const struct durabled_callback_name *name,
-                                               const struct durabled_failure *failure,
-                                               struct durabled_error *error);
-DURABLED_API int durabled_client_callback_heartbeat(struct durabled *connection,
-                                                    const struct durabled_callback_name *name,
-                                                    struct durabled_error *error);
-
 struct durabled_event {
     int64_t id;
     const char *type;

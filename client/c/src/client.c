@@ -234,67 +234,6 @@ int durabled_client_stop(struct durabled *connection, const char *execution,
     return DURABLED_OK;
 }
 
-/* --- callbacks --------------------------------------------------------------------------- */
-
-static void params_callback(struct params *params, const struct durabled_callback_name *name)
-{
-    params_init(params);
-    if (name->callback)
-        params_text(params, "callback", name->callback);
-    if (name->execution)
-        params_text(params, "execution", name->execution);
-    if (name->operation)
-        params_text(params, "operation", name->operation);
-}
-
-/* Runs a call whose answer says no more than that it is done. */
-static int run_plain(struct durabled *connection, const char *method, struct params *params,
-                     struct durabled_error *error)
-{
-    struct durabled_reply *reply;
-    int rc = call_run(connection, NULL, method, params, &reply, error);
-
-    if (rc == DURABLED_OK)
-        durabled_reply_free(reply);
-    return rc;
-}
-
-int durabled_client_callback_succeed(struct durabled *connection,
-                                     const struct durabled_callback_name *name,
-                                     const char *result, size_t result_len,
-                                     struct durabled_error *error)
-{
-    struct params params;
-
-    params_callback(&params, name);
-    if (result)
-        params_text_len(&params, "payload", result, result_len);
-    return run_plain(connection, "callback.succeed", &params, error);
-}
-
-int durabled_client_callback_fail(struct durabled *connection,
-                                  const struct durabled_callback_name *name,
-                                  const struct durabled_failure *failure,
-                                  struct durabled_error *error)
-{
-    struct params params;
-
-    params_callback(&params, name);
-    if (failure)
-        params_failure(&params, "error", failure);
-    return run_plain(connection, "callback.fail", &params, error);
-}
-
-int durabled_client_callback_heartbeat(struct durabled *connection,
-                                       const struct durabled_callback_name *name,
-                                       struct durabled_error *error)
-{
-    struct params params;
-
-    params_callback(&params, name);
-    return run_plain(connection, "callback.heartbeat", &params, error);
-}
-
 /* --- history, logs ----------------------------------------------------------------------- */
 
 int durabled_client_history(struct durabled *connection, const char *execution,
