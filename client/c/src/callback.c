@@ -53,7 +53,7 @@ static int submit_and_wait(struct durabled_context *context, struct durabled_res
     struct waited_callback *waited = user;
     const struct durabled_wait_for_callback_options *options = waited->options;
     struct durabled_step_options step = {.retry = options ? options->retry : NULL};
-    struct durabled_operation *callback;
+    struct durabled_operation *callback = NULL;
     int rc = durabled_callback(context, waited->callback_name,
                                options ? &options->callback : NULL, &callback);
 
