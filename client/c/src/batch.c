@@ -67,12 +67,12 @@ void durabled_batch_clear(struct durabled_batch_result *result)
     *result = (struct durabled_batch_result){0};
 }
 
-/* Nothing of it runs. */
+/* Once its last branch has ended. */
 static void batch_free(struct batch *batch)
 {
+    pool_join(&batch->pool);
     for (size_t i = 0; batch->branches && i < batch->total; i++)
         durabled_result_clear(&batch->branches[i].item.result);
-    pool_join(&batch->pool);
     pthread_mutex_destroy(&batch->lock);
     pthread_cond_destroy(&batch->changed);
     free(batch->branches);
