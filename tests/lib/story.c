@@ -539,8 +539,9 @@ static void run_callback(struct story *story, const struct words *words, struct 
     struct dd_uuid execution;
     uint32_t operation;
 
-    while (strcmp(actions[action], words->word[1]) != 0)
-        dd_assert(++action < DD_COUNT(actions));
+    while (action < DD_COUNT(actions) && strcmp(actions[action], words->word[1]) != 0)
+        action++;
+    dd_assert(action < DD_COUNT(actions));
     for (size_t i = 0; i < len; i++) {
         if (operations[i]->callback_id && dd_text_equal(operations[i]->id, id))
             dd_text_set(&id, operations[i]->callback_id);

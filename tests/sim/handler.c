@@ -1066,10 +1066,13 @@ static void plain_over(struct world *world, void *owner, uint64_t fails)
 /* A function that is not durable: one body, without a session. */
 static void plain_begin(struct handler *handler, const char *event)
 {
-    char parent[64], path[16];
-    int ms, fails;
+    char parent[64], path[16], *end;
+    int at_ms = 0;
+    long ms, fails;
 
-    dd_assert(sscanf(event, "%63s %15s %d %d", parent, path, &ms, &fails) == 4);
+    dd_assert(sscanf(event, "%63s %15s %n", parent, path, &at_ms) == 2 && at_ms > 0);
+    ms = strtol(event + at_ms, &end, 10);
+    fails = strtol(end, NULL, 10);
     snprintf(handler->execution, sizeof handler->execution, "%.40s %s", parent, path);
     handler->plain = true;
     handler->running = true;
