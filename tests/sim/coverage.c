@@ -91,6 +91,8 @@ static const char *const names[] = {
     "CallbackTimeoutException",
     "made-up callback",
     "no open callback of that name",
+    "invoke that names no function",
+    "batch that is virtual",
     "spent token",
     "Protocol.UnknownMethod",
     "Protocol.InvalidParams",

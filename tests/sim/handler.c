@@ -18,7 +18,7 @@
 enum stage {
     STAGE_NEW,
     STAGE_SOON,   /* a branch that is asked for, and has not started; no call */
-    STAGE_PROBE,  /* session.start with another name, which is to be refused */
+    STAGE_PROBE,  /* session.start that is to be refused */
     STAGE_START,  /* session.start */
     STAGE_BODY,   /* a step's body runs; no call */
     STAGE_AWAIT,  /* session.await of one operation */
@@ -56,8 +56,9 @@ struct strand {
     struct frame frames[DEPTH_MAX];
     size_t depth;
     enum stage stage;
-    uint32_t call;   /* whose answer is awaited */
-    uint32_t handle; /* of the current operation */
+    uint32_t call;       /* whose answer is awaited */
+    uint32_t handle;     /* of the current operation */
+    const char *refusal; /* PROBE: the code of it */
     int attempt;
     char payload[48];
     uint32_t own_handle;        /* of the strand itself; 0: the main one */
@@ -265,6 +266,40 @@ static void join(struct strand *strand, bool any)
 
 /* --- operations -------------------------------------------------------------------------- */
 
+#define PLACE                                                                     \
+    "session", handler->session, "operation", (int64_t)strand->handle, "context", \
+        (int64_t)frame->handle, "position", (int64_t)frame->position, "name", op->name
+
+/* Starts the current operation as it must not be; false: there is no such way. */
+static bool start_wrongly(struct strand *strand)
+{
+    struct handler *handler = strand->handler;
+    const struct op *op = current(strand);
+    const struct frame *frame = top(strand);
+
+    strand->stage = STAGE_PROBE;
+    strand->refusal = "Protocol.InvalidParams";
+    if (op->kind == OP_STEP &&
+        oracle_is_complete(handler->world, handler->execution, op->name)) {
+        strand->refusal = "NonDeterministicExecutionError";
+        strand->call =
+            conn_call(handler->conn, "session.start", "iiiiss", "session", handler->session,
+                      "operation", (int64_t)strand->handle, "context", (int64_t)frame->handle,
+                      "position", (int64_t)frame->position, "type", "STEP", "name", "changed");
+    } else if (op->kind == OP_INVOKE) {
+        covered("invoke that names no function");
+        strand->call = conn_call(handler->conn, "session.start", "iiiiss", PLACE, "type",
+                                 "CHAINED_INVOKE");
+    } else if (op->kind == OP_BATCH) {
+        covered("batch that is virtual");
+        strand->call = conn_call(handler->conn, "session.start", "iiiisssBb", PLACE, "type",
+                                 "CONTEXT", "sub_type", "Map", "batch", op, "virtual", 1);
+    } else {
+        return false;
+    }
+    return true;
+}
+
 static void start(struct strand *strand)
 {
     struct handler *handler = strand->handler;
@@ -277,20 +312,9 @@ static void start(struct strand *strand)
     if (strand->stage != STAGE_PROBE)
         frame->position++;
     strand->handle = ++handler->last_handle;
-    if (strand->stage != STAGE_PROBE && op->kind == OP_STEP &&
-        oracle_is_complete(handler->world, handler->execution, op->name) &&
-        chance(handler->world, 0.01)) {
-        strand->stage = STAGE_PROBE;
-        strand->call =
-            conn_call(handler->conn, "session.start", "iiiiss", "session", handler->session,
-                      "operation", (int64_t)strand->handle, "context", (int64_t)frame->handle,
-                      "position", (int64_t)frame->position, "type", "STEP", "name", "changed");
+    if (strand->stage != STAGE_PROBE && chance(handler->world, 0.01) && start_wrongly(strand))
         return;
-    }
     strand->stage = STAGE_START;
-#define PLACE                                                                     \
-    "session", handler->session, "operation", (int64_t)strand->handle, "context", \
-        (int64_t)frame->handle, "position", (int64_t)frame->position, "name", op->name
     switch (op->kind) {
     case OP_STEP:
         strand->call =
@@ -934,9 +958,10 @@ static void answer(struct strand *strand, const msgpack_object *error,
     if (member(result, "changed"))
         covered("changes observed");
     if (strand->stage == STAGE_PROBE && !(result && is(result, "unwind"))) {
-        if (!error || strcmp(member_text(error, "code", message, sizeof message),
-                             "NonDeterministicExecutionError") != 0)
-            broken(handler->world, "%s: changed code was not refused", handler->execution);
+        if (!error ||
+            strcmp(member_text(error, "code", message, sizeof message), strand->refusal) != 0)
+            broken(handler->world, "%s: a wrong start was answered with %s instead of %s",
+                   handler->execution, error ? message : "a result", strand->refusal);
         covered(message);
         start(strand);
         return;
@@ -970,6 +995,7 @@ static void answer(struct strand *strand, const msgpack_object *error,
 static void answer_begin(struct handler *handler, const msgpack_object *error,
                          const msgpack_object *result)
 {
+    const msgpack_object *updated = member(result, "updated");
     char message[256];
 
     if (error) {
@@ -983,6 +1009,8 @@ static void answer_begin(struct handler *handler, const msgpack_object *error,
         handler->done(handler->owner, handler, NULL);
         return;
     }
+    if (!updated || updated->via.array.size == 0)
+        broken(handler->world, "%s is invoked though nothing has changed", handler->execution);
     handler->session = member_int(result, "session");
     if (handler->program.invoked) {
         char input[128], parent[64], path[16];

@@ -83,6 +83,7 @@ static uint64_t number(char **argv, int argc, int *i)
 
 int main(int argc, char **argv)
 {
+    setvbuf(stderr, NULL, _IOLBF, BUFSIZ); /* lines of several processes */
     struct options options = {.from = 1, .seeds = 100, .jobs = 1};
     bool one = false;
 

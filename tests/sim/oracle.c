@@ -7,6 +7,8 @@
 
 #include "base/alloc.h"
 #include "base/text.h"
+#include "core/service/service_priv.h"
+#include "engine/engine_priv.h"
 
 struct completed {
     char status[16];
@@ -56,7 +58,7 @@ static struct known *look_up(struct world *world, const char *kind, const char *
                              const char *path)
 {
     struct known *known;
-    char key[128];
+    char key[256];
 
     snprintf(key, sizeof key, "%s %s %s", kind, execution, path);
     known = dd_map_get(&world->oracle->known, dd_span_cstr(key));
@@ -266,4 +268,94 @@ void oracle_history(struct world *world, const char *execution, const msgpack_ob
         closed = closed || closes(type);
     }
     covered("history read");
+}
+
+/* --- executions that others invoked ------------------------------------------------------- */
+
+struct executions {
+    struct dd_uuid ids[1024];
+    size_t len;
+};
+
+static bool visit_execution(void *user, const struct dd_head *head)
+{
+    struct executions *executions = user;
+
+    executions->ids[executions->len++] = head->id;
+    return executions->len < DD_COUNT(executions->ids);
+}
+
+static struct dd_execution *loaded(struct world *world, struct dd_uuid id)
+{
+    struct dd_resident *resident;
+    struct dd_error error;
+
+    if (dd_engine_load(world->engine, id, &resident, &error) != 0)
+        broken(world, "an execution cannot be loaded: %s", error.text);
+    return resident->execution;
+}
+
+/* The end of an execution is that of the operation that started it, unless the end of
+ * the operation's execution came first. */
+static void check_child(struct world *world, const struct dd_execution *child,
+                        const struct dd_execution *parent)
+{
+    static const enum dd_operation_status statuses[] = {
+        [DD_EXECUTION_SUCCEEDED] = DD_STATUS_SUCCEEDED,
+        [DD_EXECUTION_FAILED] = DD_STATUS_FAILED,
+        [DD_EXECUTION_TIMED_OUT] = DD_STATUS_TIMED_OUT,
+        [DD_EXECUTION_STOPPED] = DD_STATUS_STOPPED,
+    };
+    const struct dd_node *node =
+        dd_execution_find(parent, dd_text_span(child->parent_operation));
+    const char *name = child->arn->data;
+    struct known *known;
+
+    if (!node || node->operation.type != DD_TYPE_CHAINED_INVOKE)
+        broken(world, "%s: no operation has started it", name);
+    known = look_up(world, "started by", parent->arn->data, node->operation.id->data);
+    if (known->text && strcmp(known->text->data, name) != 0)
+        broken(world, "%s and %s were started by one operation", known->text->data, name);
+    if (!known->text)
+        known->text = dd_text_new(dd_span_cstr(name));
+    if (!dd_execution_closed(child)
+            ? dd_operation_status_terminal(node->operation.status)
+            : !dd_execution_closed(parent) && node->operation.status == DD_STATUS_STARTED)
+        broken(world, "%s: its operation is %s", name,
+               dd_operation_status_name(node->operation.status));
+    if (dd_operation_status_terminal(node->operation.status) &&
+        (node->operation.status != statuses[child->status] ||
+         !dd_text_equal(node->operation.result, child->result)))
+        broken(world, "%s: its operation has another outcome", name);
+}
+
+/* What was invoked, and waits for its end, runs. */
+static void check_invokes(struct world *world, const struct dd_execution *execution)
+{
+    for (uint32_t i = 0; i < execution->len && !dd_execution_closed(execution); i++) {
+        const struct dd_operation *operation = execution->operations[i];
+
+        if (operation->type == DD_TYPE_CHAINED_INVOKE &&
+            operation->status == DD_STATUS_STARTED &&
+            !look_up(world, "started by", execution->arn->data, operation->id->data)->text)
+            broken(world, "%s: what it invoked does not exist", execution->arn->data);
+    }
+}
+
+void oracle_children(struct world *world)
+{
+    struct executions executions = {.len = 0};
+
+    if (!world->engine)
+        return;
+    (void)dd_journal_list(world->journal, NULL, true, DD_COUNT(executions.ids), visit_execution,
+                          &executions);
+    for (size_t i = 0; i < executions.len; i++) {
+        const struct dd_execution *child = loaded(world, executions.ids[i]);
+
+        if (child->parent_operation)
+            check_child(world, child, loaded(world, child->parent));
+    }
+    for (size_t i = 0; i < executions.len; i++)
+        check_invokes(world, loaded(world, executions.ids[i]));
 }

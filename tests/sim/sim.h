@@ -296,6 +296,8 @@ void oracle_started(struct world *world, const char *execution, const char *arn)
 void oracle_history(struct world *world, const char *execution, const msgpack_object *result);
 void oracle_closed(struct world *world, const char *execution, const char *status,
                    const char *result);
+/* Operations that invoke and executions that were invoked agree; looks into the engine. */
+void oracle_children(struct world *world);
 
 /* --- looking into answers ------------------------------------------------------------------
  */

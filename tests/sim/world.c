@@ -493,6 +493,7 @@ static void daemon_start(struct world *world, void *owner, uint64_t argument)
     config.journal = world->journal;
     world->engine = dd_engine_new(&config, world->now_ms);
     say(world, "the daemon is up");
+    oracle_children(world);
 }
 
 static void daemon_crash(struct world *world)
@@ -728,6 +729,7 @@ void world_run(uint64_t seed, bool verbose)
     world.faults = false;
     operator_stops_starting(&world);
     until_content(&world);
+    oracle_children(&world);
     world_deinit(&world);
 }
 
