@@ -105,6 +105,24 @@ def test_daemon_killed_while_a_step_runs(world: World) -> None:
     assert world.story("a") == "X S S+ I X+"
 
 
+def test_daemon_killed_while_a_plain_function_runs(world: World) -> None:
+    """Nobody knows what it did, so it is not run a second time."""
+    daemon = world.start_daemon()
+    world.start_worker("stamp")
+    wait_for("the worker", lambda: world.log_events("WORKER_REGISTERED"))
+    world.start("stamp", "a", 1)
+    wait_for("the function", lambda: "asked-1" in world.noted())
+    daemon.kill()
+    world.start_daemon()
+    wait_for("the worker again", lambda: len(world.log_events("WORKER_REGISTERED")) == 2)
+    with world.notes.open("a") as notes:
+        notes.write("go\n")
+    done = world.finish("a")
+    assert done["Status"] == "FAILED"
+    assert done["Error"]["ErrorType"] == "Runtime.ExitError"
+    assert world.noted() == ["asked-1", "go"]
+
+
 def test_sigterm_ends_in_order_and_loses_nothing(world: World) -> None:
     daemon = world.start_daemon()
     world.start_worker("order")
