@@ -398,7 +398,8 @@ static void invoke_ended(struct handler *handler, const struct op *op, const cha
         covered("invoke of no function");
     if (!succeeded || strcmp(op->function, "child") != 0)
         return;
-    snprintf(child, sizeof child, "%.*s", (int)strcspn(payload + 1, "\""), payload + 1);
+    payload += strspn(payload, "\"");
+    snprintf(child, sizeof child, "%.*s", (int)strcspn(payload, "\""), payload);
     oracle_child_ended(handler->world, handler->execution, op->name, child);
 }
 
