@@ -11,6 +11,7 @@
 #pragma once
 
 #include "core/service/service.h"
+#include "engine/hosting.h"
 #include "engine/journal.h"
 #include "engine/log.h"
 #include "engine/ports.h"
@@ -32,7 +33,9 @@ struct dd_engine_config {
     int64_t default_execution_timeout_s;
     int64_t default_retention_s;
     size_t connections_max;
-    size_t memory_budget; /* bytes of executions kept loaded while idle */
+    size_t memory_budget;           /* bytes of executions kept loaded while idle */
+    const struct dd_hosted *hosted; /* functions that the daemon hosts itself; borrowed */
+    size_t hosted_len;
 };
 
 /* Gives an engine; finds the invocations that a former process left in flight. */
