@@ -6,6 +6,7 @@
 #include "app/check.h"
 #include "app/options.h"
 #include "app/serve.h"
+#include "app/supervise.h"
 
 /* Exit codes of the daemon, for service managers (sysexits.h where it has one). */
 enum { EXIT_STARTED = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
@@ -14,7 +15,11 @@ int main(int argc, char **argv)
 {
     struct dd_options options;
     struct dd_error error;
-    int rc = dd_options_parse(argc, argv, &options, &error);
+    int rc;
+
+    if (argc > 1 && strcmp(argv[1], DD_SUPERVISE) == 0)
+        return dd_supervise(argv + 2);
+    rc = dd_options_parse(argc, argv, &options, &error);
 
     if (rc < 0) {
         fprintf(stderr, "durabled: %s\n", error.text);

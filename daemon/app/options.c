@@ -108,6 +108,11 @@ static void print_help(void)
     printf(
         "durabled %s: durable execution over a local socket\n\n"
         "usage: durabled serve [OPTION...]   serve workers and clients on a socket\n"
+        "       durabled dev [OPTION...] [--function NAME -- COMMAND...]...\n"
+        "                                    the same, and host Lambda functions: those of a\n"
+        "                                    template, and those given (durable; one that is "
+        "not\n"
+        "                                    with --plain-function)\n"
         "       durabled check [--data DIR]  verify a whole store; the daemon must be stopped\n"
         "       durabled --help | --version\n\n"
         "Every option may also be given by the environment variable beside it.\n\n",
@@ -137,6 +142,50 @@ static int from_environment(struct dd_options *options, struct dd_error *error)
     return 0;
 }
 
+#define FUNCTION "--function"
+#define PLAIN_FUNCTION "--plain-function"
+
+static bool begins_function(const char *word)
+{
+    return strcmp(word, FUNCTION) == 0 || strcmp(word, PLAIN_FUNCTION) == 0;
+}
+
+/* Those of a command, up to the next function. */
+static char **copy_command(char **words, size_t *out_len)
+{
+    size_t len = 0;
+    char **command;
+
+    while (words[len] && !begins_function(words[len]))
+        len++;
+    command = dd_alloc_array(len + 1, sizeof *command);
+    memcpy(command, words, len * sizeof *command);
+    *out_len = len;
+    return command;
+}
+
+/* "--function NAME -- COMMAND...", as often as it comes. */
+static int take_functions(struct dd_options *options, char **words, struct dd_error *error)
+{
+    size_t len;
+
+    while (*words) {
+        struct dd_function_option *function;
+
+        if (!words[1] || !words[2] || strcmp(words[2], "--") != 0 || !words[3] ||
+            begins_function(words[3]))
+            return dd_fail(error, DD_USAGE, "write: %s NAME -- COMMAND...", *words);
+        options->functions = dd_realloc_array(options->functions, options->functions_len + 1,
+                                              sizeof *options->functions);
+        function = &options->functions[options->functions_len++];
+        function->plain = strcmp(*words, PLAIN_FUNCTION) == 0;
+        function->name = words[1];
+        function->command = copy_command(words + 3, &len);
+        words += 3 + len;
+    }
+    return 0;
+}
+
 static int from_command_line(struct dd_options *options, int argc, char **argv,
                              struct dd_error *error)
 {
@@ -144,14 +193,18 @@ static int from_command_line(struct dd_options *options, int argc, char **argv,
         {"help", no_argument, NULL, 'h'},
         {"version", no_argument, NULL, 'V'},
     };
-    int found;
+    int found, rc, all = argc;
 
+    for (argc = 0; argc < all && !begins_function(argv[argc]); argc++)
+        continue;
+    rc = take_functions(options, argv + argc, error);
+    if (rc)
+        return rc;
     for (size_t i = 0; i < DD_COUNT(rows); i++)
         longs[i + 2] = (struct option){rows[i].name, required_argument, NULL, (int)(256 + i)};
     opterr = 0;
     while ((found = getopt_long(argc, argv, ":hV", longs, NULL)) != -1) {
         char source[64];
-        int rc;
 
         if (found == 'h') {
             print_help();
@@ -176,23 +229,43 @@ static int from_command_line(struct dd_options *options, int argc, char **argv,
         return dd_fail(error, DD_USAGE,
                        "which command? `durabled serve`, or see durabled --help");
     options->command = argv[optind];
-    if (strcmp(options->command, "serve") != 0 && strcmp(options->command, "check") != 0)
+    if (strcmp(options->command, "serve") != 0 && strcmp(options->command, "dev") != 0 &&
+        strcmp(options->command, "check") != 0)
         return dd_fail(error, DD_USAGE, "unknown command '%s'; see durabled --help",
                        options->command);
+    if (options->functions_len > 0 && strcmp(options->command, "dev") != 0)
+        return dd_fail(error, DD_USAGE, "functions are hosted by `durabled dev`");
     if (optind + 1 < argc)
         return dd_fail(error, DD_USAGE, "unexpected argument '%s'; see durabled --help",
                        argv[optind + 1]);
     return DD_OPTIONS_RUN;
 }
 
-/* Defaults that depend on the environment. */
+/* Of dev: where `sam local start-lambda` answers, and beside the code that is run. */
+#define DEV_HTTP "127.0.0.1:3001"
+#define DEV_DATA ".durabled"
+
+static void replace(char **field, const char *text)
+{
+    dd_free(*field);
+    *field = copy(text);
+}
+
+/* Defaults that depend on the command and the environment. */
 static void derive(struct dd_options *options)
 {
+    bool dev = strcmp(options->command, "dev") == 0;
     char cwd[PATH_MAX];
     struct dd_buf path;
     const char *directory;
 
     dd_buf_init(&path, PATH_MAX);
+    if (!*options->http && dev)
+        replace(&options->http, DEV_HTTP);
+    if (!*options->data && dev)
+        replace(&options->data, DEV_DATA);
+    if (options->invocation_retries == 0 && dev)
+        options->invocation_retries = DD_AWS_INVOCATION_RETRIES;
     if (!*options->data) {
         if ((directory = getenv("STATE_DIRECTORY")) && *directory)
             dd_buf_printf(&path, "%s", directory);
@@ -265,6 +338,11 @@ int dd_options_parse(int argc, char **argv, struct dd_options *out_options,
 
 void dd_options_deinit(struct dd_options *options)
 {
+    for (size_t i = 0; i < options->functions_len; i++)
+        dd_free(options->functions[i].command);
+    dd_free(options->functions);
+    options->functions = NULL;
+    options->functions_len = 0;
     for (size_t i = 0; i < DD_COUNT(rows); i++) {
         char **field;
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/error.h"
@@ -11,7 +12,7 @@
 #define DD_OPTIONS(X)                                                                          \
     X(data, TEXT, "data", "DURABLED_DATA", "DIR", "",                                          \
       "where executions are kept (default: $STATE_DIRECTORY, else "                            \
-      "$XDG_STATE_HOME/durabled, else ~/.local/state/durabled)")                               \
+      "$XDG_STATE_HOME/durabled, else ~/.local/state/durabled; of dev: ./.durabled)")          \
     X(socket, TEXT, "socket", "DURABLED_SOCKET", "PATH", "",                                   \
       "where clients connect (default: $XDG_RUNTIME_DIR/durabled.sock, else "                  \
       "/run/durabled/durabled.sock)")                                                          \
@@ -19,7 +20,7 @@
       "a group that may connect too (socket mode 0660)")                                       \
     X(http, TEXT, "http", "DURABLED_HTTP", "ADDRESS:PORT", "",                                 \
       "answer AWS's Lambda durable execution API over HTTP there; port 0 picks one "           \
-      "(default: off)")                                                                        \
+      "(default: off; of dev: 127.0.0.1:3001)")                                                \
     X(http_hosts, TEXT, "http-hosts", "DURABLED_HTTP_HOSTS", "NAMES", "",                      \
       "names, comma-separated, by which HTTP clients may call this machine besides "           \
       "loopback's; needed for an address that is not on loopback")                             \
@@ -36,14 +37,31 @@
     X(invocation_retries, NUMBER, "invocation-retries", "DURABLED_INVOCATION_RETRIES", "N",    \
       "0",                                                                                     \
       "failed invocations in a row that fail an execution; 0: retry until its "                \
-      "ExecutionTimeout")                                                                      \
+      "ExecutionTimeout, and of dev AWS's number")                                             \
     X(stop_timeout, NUMBER, "stop-timeout", "DURABLED_STOP_TIMEOUT", "SECONDS", "5",           \
       "how long an orderly stop waits for workers to hand back their invocations")             \
     X(region, TEXT, "region", "DURABLED_REGION", "NAME", "us-east-1", "region in ARNs")        \
-    X(account, TEXT, "account", "DURABLED_ACCOUNT", "DIGITS", "000000000000", "account in ARNs")
+    X(account, TEXT, "account", "DURABLED_ACCOUNT", "DIGITS", "000000000000",                  \
+      "account in ARNs")                                                                       \
+    X(template, TEXT, "template", "DURABLED_TEMPLATE", "FILE", "",                             \
+      "dev: SAM or CloudFormation template (default: what `sam build` or `cdk synth` made "    \
+      "here, else ./template.yaml)")                                                           \
+    X(parameters, TEXT, "parameters", "DURABLED_PARAMETERS", "KEY=VALUE,...", "",              \
+      "dev: parameters of the template")                                                       \
+    X(debug, TEXT, "debug", "DURABLED_DEBUG", "FUNCTION", "",                                  \
+      "dev: this function has one process and no Timeout, for a debugger")
+
+/* A function given as its name and the command that runs it. */
+struct dd_function_option {
+    const char *name;
+    char **command; /* NULL-ended */
+    bool plain;     /* not durable */
+};
 
 struct dd_options {
-    const char *command; /* "serve" or "check" */
+    const char *command;                  /* "serve", "dev" or "check" */
+    struct dd_function_option *functions; /* of dev; their texts are argv's */
+    size_t functions_len;
 #define DD_OPTION_TEXT char *
 #define DD_OPTION_SIZE uint64_t
 #define DD_OPTION_NUMBER int64_t

@@ -1,7 +1,7 @@
 /* Start, run, stop.
  *
- * Start, in order: the store (and with it the lock on the data), the journal,
- * the engine, the socket, HTTP. Stop is the reverse, in stages that wait for what is
+ * Start, in order: what is hosted, the store (and with it the lock on the data), the
+ * journal, the engine, the socket, HTTP. Stop is the reverse, in stages that wait for what is
  * in flight:
  *   draining   no new starts; workers hand their invocations back
  *   closing    no connections; what was promised has become durable
@@ -16,15 +16,19 @@
 #include <unistd.h>
 #include <uv.h>
 
+#include "app/dev.h"
+#include "app/supervise.h"
 #include "app/version.h"
 #include "base/alloc.h"
 #include "base/limits.h"
 #include "engine/engine.h"
 #include "io/http_mhd.h"
+#include "io/process_uv.h"
 #include "io/server_uv.h"
 #include "io/store_lmdb.h"
 #include "io/system.h"
 #include "io/timer_uv.h"
+#include "io/watch_uv.h"
 
 /* The tail of the journal is folded in batches of this many records, or when its
  * oldest is this old; chosen: a restart reads at most so much. Waits take whole seconds,
@@ -35,6 +39,13 @@
 /* Open files beside connections: the store's, the loop's and the listener's are
  * about twenty. */
 #define FILES_SPARE 32
+
+/* A hosted function's code. */
+struct watched {
+    struct daemon *daemon;
+    size_t index;
+    struct dd_watcher *watcher;
+};
 
 enum stage { STAGE_RUNNING, STAGE_DRAINING, STAGE_CLOSING, STAGE_CLOSED };
 
@@ -47,6 +58,9 @@ struct daemon {
     struct dd_server *server;
     struct dd_http_server *http;          /* NULL: off */
     size_t connections, http_connections; /* at most */
+    struct dd_dev dev;                    /* functions that are hosted; none of serve */
+    struct dd_processes *processes;
+    struct watched *watched; /* one for each of them */
     struct dd_wall_timer *timer;
     uv_prepare_t prepare;
     uv_signal_t signals[2];
@@ -92,6 +106,14 @@ static bool port_process_alive(void *user, int64_t pid, uint64_t started)
     return dd_process_alive(pid, started);
 }
 
+static int port_process_start(void *user, const struct dd_process_spec *spec, void *owner,
+                              struct dd_process *out, struct dd_error *error)
+{
+    struct daemon *daemon = user;
+
+    return dd_process_start(daemon->processes, spec, owner, out, error);
+}
+
 static void *on_opened(void *user, struct dd_credentials credentials,
                        const struct dd_stream *stream)
 {
@@ -134,6 +156,43 @@ static void on_cancelled(void *user, void *exchange)
     struct daemon *daemon = user;
 
     dd_engine_cancel(daemon->engine, exchange, dd_clock_ms());
+}
+
+static void *on_runtime_requested(void *user, void *owner,
+                                  const struct dd_http_request *request,
+                                  const struct dd_http_reply *reply)
+{
+    struct daemon *daemon = user;
+
+    return dd_engine_runtime_request(daemon->engine, owner, request, reply, dd_clock_ms());
+}
+
+static void on_runtime_cancelled(void *user, void *exchange)
+{
+    struct daemon *daemon = user;
+
+    dd_engine_runtime_cancel(daemon->engine, exchange, dd_clock_ms());
+}
+
+static void on_wrote(void *user, void *owner, struct dd_span line)
+{
+    struct daemon *daemon = user;
+
+    dd_engine_process_wrote(daemon->engine, owner, line, dd_clock_ms());
+}
+
+static void on_ended(void *user, void *owner, int64_t status, int signal)
+{
+    struct daemon *daemon = user;
+
+    dd_engine_process_ended(daemon->engine, owner, status, signal, dd_clock_ms());
+}
+
+static void on_code_changed(void *user)
+{
+    const struct watched *watched = user;
+
+    dd_engine_reload(watched->daemon->engine, watched->index, dd_clock_ms());
 }
 
 static void on_durable(void *user, int status, const struct dd_error *error)
@@ -187,6 +246,14 @@ static void on_http_closed(void *user)
     daemon->http = NULL;
 }
 
+static void close_watchers(struct daemon *daemon)
+{
+    for (size_t i = 0; daemon->watched && i < daemon->dev.len; i++)
+        dd_watcher_close(daemon->watched[i].watcher);
+    dd_free(daemon->watched);
+    daemon->watched = NULL;
+}
+
 static void close_listeners(struct daemon *daemon)
 {
     if (daemon->server)
@@ -222,9 +289,12 @@ static void advance_stop(struct daemon *daemon, int64_t now_ms)
             &daemon->log, STOPPED,
             DD_LOG_NUMBER("open_invocations", (int64_t)dd_engine_invocations(daemon->engine)));
         close_listeners(daemon);
+        close_watchers(daemon);
         dd_engine_disconnect_all(daemon->engine, now_ms);
+        dd_engine_kill(daemon->engine);
     }
-    if (daemon->stage == STAGE_CLOSING && !daemon->server && !daemon->http) {
+    if (daemon->stage == STAGE_CLOSING && !daemon->server && !daemon->http &&
+        dd_engine_processes(daemon->engine) == 0) {
         daemon->stage = STAGE_CLOSED;
         close_handles(daemon);
         /* The store's handle is still open, and must be: the journal's close folds. */
@@ -336,9 +406,10 @@ static void open_engine(struct daemon *daemon, const struct dd_options *options)
 {
     struct dd_engine_config config = {
         .journal = daemon->journal,
-        .ports = {daemon, port_random, port_process_alive},
+        .ports = {daemon, port_random, port_process_alive, port_process_start},
         .log = &daemon->log,
         .version = DD_VERSION,
+        .mode = options->command,
         .socket = options->socket,
         .data = options->data,
         .http_hosts = options->http_hosts,
@@ -347,12 +418,16 @@ static void open_engine(struct daemon *daemon, const struct dd_options *options)
         .default_execution_timeout_s = options->execution_timeout,
         .default_retention_s = options->retention,
         .memory_budget = DD_MEMORY_BUDGET,
+        .hosted = daemon->dev.hosted,
+        .hosted_len = daemon->dev.len,
     };
+    bool dev = strcmp(options->command, "dev") == 0;
 
     memcpy(config.service.region, options->region, strlen(options->region) + 1);
     memcpy(config.service.account, options->account, sizeof config.service.account);
     config.service.invocation_retries = (uint32_t)options->invocation_retries;
-    config.service.operations_max = DD_OPERATIONS_MAX;
+    config.service.operations_max = dev ? DD_AWS_OPERATIONS_MAX : DD_OPERATIONS_MAX;
+    config.service.bytes_max = dev ? DD_AWS_BYTES_MAX : 0;
     daemon->engine = dd_engine_new(&config, dd_clock_ms());
 }
 
@@ -383,17 +458,63 @@ static int open_http(struct daemon *daemon, const struct dd_options *options,
     return *options->http ? dd_http_open(&config, &daemon->http, error) : 0;
 }
 
+static void open_processes(struct daemon *daemon)
+{
+    static const char *const supervisor[] = {"durabled", DD_SUPERVISE, NULL};
+    struct dd_processes_config config = {
+        .loop = &daemon->loop,
+        .program = "/proc/self/exe",
+        .supervisor = supervisor,
+        .events = {daemon, on_runtime_requested, on_runtime_cancelled, on_wrote, on_ended},
+    };
+
+    daemon->processes = dd_processes_new(&config);
+}
+
+static void open_watchers(struct daemon *daemon)
+{
+    daemon->watched = dd_alloc_array(daemon->dev.len + 1, sizeof *daemon->watched);
+    for (size_t i = 0; i < daemon->dev.len; i++) {
+        struct watched *watched = &daemon->watched[i];
+
+        watched->daemon = daemon;
+        watched->index = i;
+        watched->watcher = dd_watcher_open(&daemon->loop, daemon->dev.hosted[i].directory,
+                                           on_code_changed, watched);
+    }
+}
+
+/* Reads what is hosted; serve hosts nothing. */
+static int read_functions(struct daemon *daemon, const struct dd_options *options,
+                          struct dd_error *error)
+{
+    return strcmp(options->command, "dev") == 0 ? dd_dev_read(options, &daemon->dev, error) : 0;
+}
+
 static int start(struct daemon *daemon, const struct dd_options *options,
                  struct dd_error *error)
 {
-    int rc = open_journal(daemon, options, error);
+    int rc = read_functions(daemon, options, error);
 
+    if (rc == 0)
+        rc = open_journal(daemon, options, error);
     if (rc)
         return rc;
     share_files(daemon, options);
     open_engine(daemon, options);
     rc = open_server(daemon, options, error);
-    return rc ? rc : open_http(daemon, options, error);
+    if (rc == 0)
+        rc = open_http(daemon, options, error);
+    if (rc || !daemon->http)
+        return rc;
+    dd_engine_listens(daemon->engine, dd_http_url(daemon->http));
+    if (daemon->dev.len > 0) {
+        dd_dev_environment(&daemon->dev, options, dd_http_url(daemon->http));
+        open_processes(daemon);
+        open_watchers(daemon);
+        dd_dev_print(&daemon->dev, options, dd_http_url(daemon->http));
+    }
+    return 0;
 }
 
 int dd_serve(const struct dd_options *options, struct dd_error *error)
@@ -430,8 +551,10 @@ int dd_serve(const struct dd_options *options, struct dd_error *error)
     if (daemon->engine)
         dd_engine_free(daemon->engine);
     close_journal(daemon);
+    dd_processes_free(daemon->processes);
     uv_run(&daemon->loop, UV_RUN_DEFAULT);
     dd_assert(uv_loop_close(&daemon->loop) == 0);
+    dd_dev_deinit(&daemon->dev);
     dd_free(daemon);
     return rc;
 }

@@ -51,6 +51,8 @@
 /* AWS's quotas, on by default where AWS is imitated (service-api 9). */
 #define DD_AWS_OPERATIONS_MAX 3000
 #define DD_AWS_BYTES_MAX (100 * 1000 * 1000)
+/* Failed invocations in a row that fail an execution (service-api 5.5). */
+#define DD_AWS_INVOCATION_RETRIES 9
 
 /* Off AWS, the memory of one loaded execution is what bounds it; chosen so that
  * a map of 100,000 items with a step each fits. */
@@ -158,3 +160,17 @@
 #define DD_MARKER_MAX 1024
 /* A synchronous invocation of AWS's ends in so many seconds (service-api 1.4). */
 #define DD_SYNC_TIMEOUT_S 900
+
+/* The start of a hosted function, until it asks for its first invocation, may take so
+ * long and one Timeout more: Lambda's init phase, then its second try within the
+ * invocation. */
+#define DD_INIT_TIMEOUT_MS 10000
+/* A process without an invocation for so long ends; chosen, as Lambda's go after minutes. */
+#define DD_SANDBOX_IDLE_MS 600000
+/* Connections to the Runtime API of one process: it needs one, and may hold a stale one. */
+#define DD_RUNTIME_CONNECTIONS_MAX 8
+/* A response of a function (Lambda: 6 MB, and room for its envelope). */
+#define DD_RUNTIME_RESPONSE_MAX (DD_RESULT_MAX + 100)
+/* Directories of one function's code that are watched for changes; chosen: far more than
+ * code has that is written by hand, far less than inotify gives a user. */
+#define DD_WATCH_DIRECTORIES_MAX 512

@@ -4,6 +4,7 @@
 #include <jansson.h>
 
 #include "base/alloc.h"
+#include "base/limits.h"
 
 #define LOAD_FLAGS (JSON_ALLOW_NUL | JSON_DECODE_ANY)
 
@@ -33,28 +34,36 @@ static int64_t take_ms(const json_t *object, const char *name)
     return json_is_integer(value) ? (int64_t)json_integer_value(value) : 0;
 }
 
+/* The strings of an array; NULL when it is none. */
+static struct dd_text **take_lines(const json_t *lines, uint32_t *out_len)
+{
+    struct dd_text **texts;
+
+    *out_len = 0;
+    if (!json_is_array(lines))
+        return NULL;
+    texts = dd_alloc_array(json_array_size(lines), sizeof *texts);
+    for (size_t i = 0; i < json_array_size(lines); i++) {
+        const json_t *line = json_array_get(lines, i);
+
+        if (json_is_string(line) && *out_len < DD_STACK_LINES_MAX)
+            texts[(*out_len)++] =
+                dd_text_new(dd_span_make(json_string_value(line), json_string_length(line)));
+    }
+    return texts;
+}
+
 static struct dd_error_object *take_error(const json_t *object)
 {
-    struct dd_text *message, *type, *data, **stack = NULL;
-    const json_t *lines;
-    uint32_t len = 0;
+    struct dd_text *message, *type, *data, **stack;
+    uint32_t len;
 
     if (!json_is_object(object))
         return NULL;
     (void)take_text(object, "ErrorMessage", &message);
     (void)take_text(object, "ErrorType", &type);
     (void)take_text(object, "ErrorData", &data);
-    lines = json_object_get(object, "StackTrace");
-    if (json_is_array(lines)) {
-        stack = dd_alloc_array(json_array_size(lines), sizeof *stack);
-        for (size_t i = 0; i < json_array_size(lines); i++) {
-            const json_t *line = json_array_get(lines, i);
-
-            if (json_is_string(line))
-                stack[len++] = dd_text_new(
-                    dd_span_make(json_string_value(line), json_string_length(line)));
-        }
-    }
+    stack = take_lines(json_object_get(object, "StackTrace"), &len);
     return dd_error_object_take(type, message, data, stack, len);
 }
 
@@ -204,11 +213,41 @@ void dd_json_parse_output(struct dd_span json, struct dd_outcome *out_outcome)
     json_decref(root);
 }
 
+struct dd_error_object *dd_json_parse_failure(struct dd_span json, struct dd_span type)
+{
+    json_t *root = json.data ? json_loadb(json.data, json.len, LOAD_FLAGS, NULL) : NULL;
+    struct dd_text *message, *given, **stack;
+    uint32_t len;
+
+    (void)take_text(root, "errorMessage", &message);
+    if (take_text(root, "errorType", &given) <= 0 || given->len == 0) {
+        dd_text_unref(given);
+        given = dd_text_new(type);
+    }
+    stack = take_lines(json_object_get(root, "stackTrace"), &len);
+    json_decref(root);
+    return dd_error_object_take(given, message, NULL, stack, len);
+}
+
 void dd_outcome_deinit(struct dd_outcome *outcome)
 {
     dd_text_unref(outcome->result);
     dd_error_object_unref(outcome->error);
     *outcome = (struct dd_outcome){0};
+}
+
+void dd_json_parse_line(struct dd_span line, struct dd_text **out_level,
+                        struct dd_text **out_message)
+{
+    json_t *root = line.len > 0 && line.data[0] == '{'
+                       ? json_loadb(line.data, line.len, LOAD_FLAGS, NULL)
+                       : NULL;
+
+    if (take_text(root, "level", out_level) <= 0)
+        *out_level = dd_text_cstr("INFO");
+    if (take_text(root, "message", out_message) <= 0)
+        *out_message = dd_text_new(line);
+    json_decref(root);
 }
 
 /* --- writing ----------------------------------------------------------------------------- */

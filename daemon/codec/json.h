@@ -33,5 +33,15 @@ void dd_json_write_envelope(struct dd_buf *out, const struct dd_envelope *envelo
 void dd_json_parse_output(struct dd_span json, struct dd_outcome *out_outcome);
 void dd_outcome_deinit(struct dd_outcome *outcome);
 
+/* Reads what a runtime reports of a function that raised: errorType, errorMessage and
+ * stackTrace (the Runtime API's invocation error request). Gives an error of type
+ * `type` where it has none; never NULL. */
+struct dd_error_object *dd_json_parse_failure(struct dd_span json, struct dd_span type);
+
 /* Writes the output for an ENDED answer that is not `raise`. */
 void dd_json_write_output(struct dd_buf *out, const struct dd_answer *answer);
+
+/* Reads a line of a function's log: of a JSON object (LogFormat JSON) the members level
+ * and message, else the line itself at INFO. Gives both. */
+void dd_json_parse_line(struct dd_span line, struct dd_text **out_level,
+                        struct dd_text **out_message);

@@ -5,6 +5,7 @@
 
 #include "base/alloc.h"
 #include "base/limits.h"
+#include "base/utf8.h"
 #include "codec/pack.h"
 
 /* --- reading: errors --------------------------------------------------------------------- */
@@ -703,6 +704,28 @@ void dd_wire_pack_event(msgpack_packer *packer, const struct dd_fact *fact,
 }
 
 /* --- writing: answers -------------------------------------------------------------------- */
+
+/* Bytes of a line's level, chosen; and of all around its message and fields. */
+#define LINE_LEVEL 32
+#define LINE_REST 128
+
+void dd_wire_write_line(struct dd_buf *out, int64_t time_ms, struct dd_span level,
+                        struct dd_span message, struct dd_span fields)
+{
+    msgpack_packer packer;
+
+    if (!fields.data)
+        fields = DD_SPAN("\x80"); /* an empty map */
+    dd_pack_init(&packer, out);
+    dd_pack_cstr(&packer, "time_ms");
+    msgpack_pack_int64(&packer, time_ms);
+    dd_pack_cstr(&packer, "level");
+    dd_pack_span(&packer, dd_utf8_cut(level, LINE_LEVEL));
+    dd_pack_cstr(&packer, "message");
+    dd_pack_span(&packer, dd_utf8_cut(message, DD_LOG_LINE_MAX - LINE_REST - fields.len));
+    dd_pack_cstr(&packer, "fields");
+    dd_buf_append_span(out, fields);
+}
 
 void dd_wire_write_empty(struct dd_buf *out)
 {

@@ -34,6 +34,11 @@ int dd_wire_read_error(struct dd_params *params, const char *name, enum dd_prese
 
 /* --- writing ----------------------------------------------------------------------------- */
 
+/* A log line, as it is kept: its members, without a map around them. Its message is cut to
+ * DD_LOG_LINE_MAX; `fields` is an encoded map of half of that at most, or absent. */
+void dd_wire_write_line(struct dd_buf *out, int64_t time_ms, struct dd_span level,
+                        struct dd_span message, struct dd_span fields);
+
 void dd_wire_write_empty(struct dd_buf *out);
 
 /* What session.begin tells of the session itself; all borrowed. */

@@ -1,4 +1,5 @@
-/* Workers, their slots, and the invocations in flight.
+/* Workers, their slots, and the invocations in flight; those of hosted functions are given
+ * out by host.c.
  *
  * A worker's parked worker.next calls are its free slots. Queued executions stay
  * in the journal's work index; dispatching takes the oldest of each function that
@@ -20,12 +21,11 @@
  * INSTANCE". Longer than any such text. */
 #define LABEL_SIZE (64 + DD_INSTANCE_MAX)
 
-static void format_label(const struct dd_worker *worker, char *out, size_t size)
+static void format_label(struct dd_credentials process, const struct dd_text *instance,
+                         char *out, size_t size)
 {
-    struct dd_credentials process = worker->peer->credentials;
-
     snprintf(out, size, "pid %" PRId64 " since %" PRIu64 " as %s", process.pid, process.started,
-             worker->instance->data);
+             instance->data);
 }
 
 /* Sets the process and instance of an invocation that a former daemon gave out. */
@@ -83,6 +83,8 @@ static void invocation_free(struct dd_engine *engine, struct dd_invocation *invo
     dd_map_remove(&engine->invocations, dd_text_span(invocation->request_id));
     if (invocation->worker)
         invocation->worker->running--;
+    if (invocation->sandbox)
+        invocation->sandbox->invocation = NULL;
     dd_text_unref(invocation->request_id);
     dd_text_unref(invocation->function);
     dd_text_unref(invocation->instance);
@@ -144,14 +146,33 @@ void dd_invocation_end(struct dd_engine *engine, struct dd_invocation *invocatio
     invocation_free(engine, invocation);
 }
 
-static void end_failed(struct dd_engine *engine, struct dd_invocation *invocation,
-                       struct dd_span type, const char *message)
+void dd_invocation_fail(struct dd_engine *engine, struct dd_invocation *invocation,
+                        struct dd_span type, const char *message)
 {
     struct dd_outcome outcome = {.kind = DD_OUTCOME_FAILED};
 
     outcome.error = dd_error_object_new(type, dd_span_cstr(message));
     dd_invocation_end(engine, invocation, &outcome);
     dd_error_object_unref(outcome.error);
+}
+
+bool dd_invocation_respond(struct dd_engine *engine, struct dd_invocation *invocation,
+                           struct dd_span output)
+{
+    struct dd_outcome outcome = {.kind = DD_OUTCOME_RETURNED, .status = DD_EXECUTION_SUCCEEDED};
+
+    if (!invocation->plain)
+        dd_json_parse_output(output, &outcome);
+    else if (!dd_text_try_new(output, &outcome.result))
+        return false;
+    dd_invocation_end(engine, invocation, &outcome);
+    dd_outcome_deinit(&outcome);
+    return true;
+}
+
+static bool is_held(const struct dd_invocation *invocation)
+{
+    return !invocation->worker && !invocation->sandbox;
 }
 
 /* The user code of a held invocation has ended. */
@@ -162,8 +183,8 @@ static void end_held(struct dd_engine *engine, struct dd_invocation *invocation)
     if (invocation->lost)
         dd_invocation_end(engine, invocation, &released);
     else
-        end_failed(engine, invocation, DD_SPAN("Runtime.ExitError"),
-                   "The process of the function ended before it returned");
+        dd_invocation_fail(engine, invocation, DD_SPAN("Runtime.ExitError"),
+                           "The process of the function ended before it returned");
 }
 
 static void log_held(struct dd_engine *engine, const struct dd_invocation *invocation)
@@ -255,7 +276,7 @@ static bool held_is_over(const struct dd_engine *engine, const struct dd_invocat
 {
     const struct dd_ports *ports = &engine->config.ports;
 
-    if (invocation->worker)
+    if (!is_held(invocation))
         return false;
     if (invocation->give_up_ms)
         return !invocation->claimed && engine->now_ms >= invocation->give_up_ms;
@@ -265,12 +286,15 @@ static bool held_is_over(const struct dd_engine *engine, const struct dd_invocat
 
 static void timed_out(struct dd_engine *engine, struct dd_invocation *invocation)
 {
+    struct dd_sandbox *sandbox = invocation->sandbox;
     char message[160];
 
     snprintf(message, sizeof message, "RequestId: %s Error: Task timed out after %.2f seconds",
              invocation->request_id->data,
              (double)(invocation->deadline_ms - invocation->started_ms) / 1000.0);
-    end_failed(engine, invocation, DD_SPAN("Sandbox.Timedout"), message);
+    dd_invocation_fail(engine, invocation, DD_SPAN("Sandbox.Timedout"), message);
+    if (sandbox)
+        dd_sandbox_kill(sandbox, "its Timeout passed");
 }
 
 /* Ending one changes the table, so the walk starts over after each. */
@@ -299,7 +323,7 @@ int64_t dd_dispatch_next_due(const struct dd_engine *engine)
     while ((invocation = dd_map_next(&engine->invocations, &at)) != NULL) {
         int64_t due = invocation->deadline_ms;
 
-        if (!invocation->worker && (!due || due > engine->now_ms + DD_HOLD_POLL_MS))
+        if (is_held(invocation) && (!due || due > engine->now_ms + DD_HOLD_POLL_MS))
             due = engine->now_ms + DD_HOLD_POLL_MS;
         if (due && (!next || due < next))
             next = due;
@@ -324,14 +348,14 @@ static void claim(struct dd_engine *engine, struct dd_peer *peer, struct dd_span
 {
     struct dd_invocation *invocation = dd_invocation_find(engine, request_id);
 
-    if (invocation && !invocation->worker)
+    if (invocation && is_held(invocation))
         invocation->claimed = peer;
 }
 
 /* Whether a held invocation was given to an earlier connection of `worker`. */
 static bool was_given_to(const struct dd_invocation *invocation, const struct dd_worker *worker)
 {
-    return !invocation->worker && dd_text_equal(invocation->instance, worker->instance) &&
+    return is_held(invocation) && dd_text_equal(invocation->instance, worker->instance) &&
            invocation->process.pid == worker->peer->credentials.pid &&
            invocation->process.started == worker->peer->credentials.started;
 }
@@ -439,7 +463,7 @@ void dd_worker_release(struct dd_engine *engine, struct dd_peer *peer,
         return;
     if (invocation->worker && invocation->worker == peer->worker)
         dd_invocation_end(engine, invocation, &released);
-    else if (!invocation->worker && invocation->claimed == peer)
+    else if (is_held(invocation) && invocation->claimed == peer)
         end_held(engine, invocation);
 }
 
@@ -474,55 +498,79 @@ static bool skip_damaged(void *user, struct dd_uuid id)
     return head.work != DD_WORK_QUEUED;
 }
 
-static void give(struct dd_engine *engine, struct dd_worker *worker, struct dd_uuid id)
+bool dd_dispatch_next(struct dd_engine *engine, const struct dd_text *function,
+                      struct dd_uuid *out_execution)
 {
-    struct dd_pending *slot =
-        dd_container_of(dd_list_pop(&worker->slots), struct dd_pending, parked);
+    struct skip skip = {engine};
+
+    return dd_journal_next_queued(engine->config.journal, dd_text_span(function), skip_damaged,
+                                  &skip, out_execution);
+}
+
+void dd_invocation_begin(struct dd_engine *engine, struct dd_uuid execution,
+                         struct dd_credentials process, struct dd_text *instance,
+                         struct dd_given *out)
+{
     const struct dd_function *function;
+    struct dd_envelope *envelope = &out->envelope;
     struct dd_facts facts = {0};
     struct dd_resident *resident;
     struct dd_invocation *invocation;
-    struct dd_envelope envelope;
     struct dd_error error;
     struct dd_head head;
-    struct dd_buf event;
     uint8_t random[16];
     char label[LABEL_SIZE];
     int rc;
 
-    rc = dd_engine_load(engine, id, &resident, &error);
+    rc = dd_engine_load(engine, execution, &resident, &error);
     dd_assert(rc == 0);
     engine->config.ports.random(engine->config.ports.user, random, sizeof random);
-    format_label(worker, label, sizeof label);
+    format_label(process, instance, label, sizeof label);
     dd_execution_invoke(resident->execution, engine->now_ms, random, dd_span_cstr(label),
-                        &facts, &envelope);
+                        &facts, envelope);
     dd_execution_head(resident->execution, &head);
-    invocation = invocation_new(engine, id, envelope.request_id, head.function);
-    invocation->worker = worker;
-    invocation->process = worker->peer->credentials;
-    invocation->instance = dd_text_ref(worker->instance);
-    worker->running++;
+    invocation = invocation_new(engine, execution, envelope->request_id, head.function);
+    invocation->process = process;
+    invocation->instance = dd_text_ref(instance);
+    invocation->plain = envelope->plain;
     function = dd_journal_function(engine->config.journal, dd_text_span(head.function));
     if (function && function->timeout_s > 0)
         invocation->deadline_ms = engine->now_ms + function->timeout_s * 1000;
     dd_log(engine->config.log, INVOCATION_STARTED,
-           DD_LOG_TEXT("executionArn", dd_text_span(envelope.arn)),
-           DD_LOG_TEXT("requestId", dd_text_span(envelope.request_id)),
-           DD_LOG_NUMBER("pid", worker->peer->credentials.pid));
+           DD_LOG_TEXT("executionArn", dd_text_span(envelope->arn)),
+           DD_LOG_TEXT("requestId", dd_text_span(envelope->request_id)),
+           DD_LOG_NUMBER("pid", process.pid));
     dd_engine_record(engine, resident, &facts);
 
-    invocation->plain = envelope.plain;
-    dd_buf_init(&event, DD_FRAME_MAX);
-    if (envelope.plain)
-        dd_buf_append_span(&event,
-                           envelope.input ? dd_text_span(envelope.input) : DD_SPAN("{}"));
+    out->invocation = invocation;
+    out->position = resident->position;
+    dd_buf_init(&out->event, DD_FRAME_MAX);
+    if (envelope->plain)
+        dd_buf_append_span(&out->event,
+                           envelope->input ? dd_text_span(envelope->input) : DD_SPAN("{}"));
     else
-        dd_json_write_envelope(&event, &envelope);
-    dd_wire_write_invocation(&slot->result, &envelope, head.function, dd_buf_span(&event),
-                             invocation->deadline_ms);
-    dd_buf_deinit(&event);
-    dd_envelope_deinit(&envelope);
-    dd_pending_answer_after(slot, resident->position);
+        dd_json_write_envelope(&out->event, envelope);
+}
+
+void dd_given_deinit(struct dd_given *given)
+{
+    dd_buf_deinit(&given->event);
+    dd_envelope_deinit(&given->envelope);
+}
+
+static void give(struct dd_engine *engine, struct dd_worker *worker, struct dd_uuid id)
+{
+    struct dd_pending *slot =
+        dd_container_of(dd_list_pop(&worker->slots), struct dd_pending, parked);
+    struct dd_given given;
+
+    dd_invocation_begin(engine, id, worker->peer->credentials, worker->instance, &given);
+    given.invocation->worker = worker;
+    worker->running++;
+    dd_wire_write_invocation(&slot->result, &given.envelope, given.invocation->function,
+                             dd_buf_span(&given.event), given.invocation->deadline_ms);
+    dd_given_deinit(&given);
+    dd_pending_answer_after(slot, given.position);
 }
 
 static bool serves(const struct dd_worker *worker, const struct dd_text *function)
@@ -556,19 +604,21 @@ static struct dd_worker *free_worker(struct dd_engine *engine, const struct dd_t
 static void dispatch_function(void *user, const struct dd_function *function)
 {
     struct dd_engine *engine = user;
-    struct skip skip = {engine};
     struct dd_worker *worker;
+    struct dd_host *host;
     struct dd_uuid id;
 
     while ((worker = free_worker(engine, function->name)) != NULL &&
-           dd_journal_next_queued(engine->config.journal, dd_text_span(function->name),
-                                  skip_damaged, &skip, &id))
+           dd_dispatch_next(engine, function->name, &id))
         give(engine, worker, id);
+    host = dd_host_find(engine, function->name);
+    if (host)
+        dd_host_dispatch(host);
 }
 
 void dd_dispatch_run(struct dd_engine *engine)
 {
-    if (!dd_list_empty(&engine->workers))
+    if (!dd_list_empty(&engine->workers) || engine->config.hosted_len > 0)
         dd_journal_functions(engine->config.journal, dispatch_function, engine);
 }
 

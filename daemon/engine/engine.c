@@ -324,6 +324,7 @@ struct dd_engine *dd_engine_new(const struct dd_engine_config *config, int64_t n
     engine->now_ms = engine->started_ms = now_ms;
     config->ports.random(config->ports.user, &seed, sizeof seed);
     dd_rng_seed(&engine->jitter, seed);
+    dd_host_open(engine);
     dd_dispatch_recover(engine);
     engine->dispatch_wanted = true;
     return engine;
@@ -337,6 +338,7 @@ void dd_engine_free(struct dd_engine *engine)
     dd_assert(dd_list_empty(&engine->peers) && dd_list_empty(&engine->exchanges));
     dd_gate_open(&engine->gate, UINT64_MAX);
     dd_dispatch_free(engine);
+    dd_host_free(engine);
     while ((resident = dd_map_next(&engine->residents, &at)) != NULL) {
         dd_execution_free(resident->execution);
         dd_free(resident);
@@ -387,6 +389,7 @@ void dd_engine_turn(struct dd_engine *engine, int64_t now_ms)
         due_executions(engine);
         dd_sessions_due(engine);
         dd_dispatch_due(engine);
+        dd_host_due(engine);
         dd_watch_due(engine);
         if (!engine->failed)
             dd_gate_open(&engine->gate, dd_journal_durable(engine->config.journal));
@@ -399,6 +402,11 @@ void dd_engine_turn(struct dd_engine *engine, int64_t now_ms)
         evict(engine);
     }
     dd_peers_flush(engine);
+}
+
+void dd_engine_listens(struct dd_engine *engine, const char *url)
+{
+    engine->http = url;
 }
 
 static int64_t earlier(int64_t a, int64_t b)
@@ -422,6 +430,7 @@ int64_t dd_engine_next_due(struct dd_engine *engine)
     next = earlier(next, dd_journal_next_commit(engine->config.journal));
     next = earlier(next, dd_sessions_next_due(engine));
     next = earlier(next, dd_dispatch_next_due(engine));
+    next = earlier(next, dd_host_next_due(engine));
     dd_list_each(node, tmp, &engine->timeouts)
     {
         next = earlier(next, dd_container_of(node, struct dd_waiter, timed)->until_ms);
@@ -437,6 +446,7 @@ void dd_engine_stop(struct dd_engine *engine, int64_t now_ms)
     {
         dd_worker_drain(dd_container_of(node, struct dd_worker, node));
     }
+    dd_host_stop(engine);
 }
 
 bool dd_engine_quiet(const struct dd_engine *engine)

@@ -2,7 +2,7 @@
  * peers. Events come in through the functions below, each with the time; they
  * are stepped, their records appended, and what depends on a record leaves only
  * after its commit (gate.c). Ports do the work outside: the store, the peers'
- * streams, entropy, the process table and the log.
+ * streams, entropy, processes and the log.
  *
  * One thread. No function here blocks, and no port calls back from inside one
  * of these calls. After each batch of events the owner calls dd_engine_turn(),
@@ -19,6 +19,8 @@
 struct dd_engine;
 struct dd_exchange;
 struct dd_peer;
+struct dd_runtime_call;
+struct dd_sandbox;
 
 struct dd_engine_config {
     struct dd_service_config service; /* the secret comes from the journal */
@@ -26,6 +28,7 @@ struct dd_engine_config {
     struct dd_ports ports;
     struct dd_log *log;  /* borrowed; the level may be changed by a call */
     const char *version; /* what the daemon says of itself; borrowed */
+    const char *mode;    /* "serve" or "dev" */
     const char *socket;
     const char *data;
     const char *http_hosts; /* names besides loopback's that HTTP requests may be for */
@@ -62,12 +65,37 @@ void dd_engine_disconnect(struct dd_engine *engine, struct dd_peer *peer, int64_
  * recorded. What is in flight is found at the next start. */
 void dd_engine_disconnect_all(struct dd_engine *engine, int64_t now_ms);
 
+/* The HTTP API is at `url`; borrowed, told to whoever asks for the daemon's status. */
+void dd_engine_listens(struct dd_engine *engine, const char *url);
+
 /* A request of the HTTP API. Its exchange ends with the answer, or with
  * dd_engine_cancel() before it. */
 struct dd_exchange *dd_engine_request(struct dd_engine *engine,
                                       const struct dd_http_request *request,
                                       const struct dd_http_reply *reply, int64_t now_ms);
 void dd_engine_cancel(struct dd_engine *engine, struct dd_exchange *exchange, int64_t now_ms);
+
+/* What struct dd_process_events tells of the process of `sandbox`. */
+struct dd_runtime_call *dd_engine_runtime_request(struct dd_engine *engine,
+                                                  struct dd_sandbox *sandbox,
+                                                  const struct dd_http_request *request,
+                                                  const struct dd_http_reply *reply,
+                                                  int64_t now_ms);
+void dd_engine_runtime_cancel(struct dd_engine *engine, struct dd_runtime_call *call,
+                              int64_t now_ms);
+void dd_engine_process_wrote(struct dd_engine *engine, struct dd_sandbox *sandbox,
+                             struct dd_span line, int64_t now_ms);
+void dd_engine_process_ended(struct dd_engine *engine, struct dd_sandbox *sandbox,
+                             int64_t status, int signal, int64_t now_ms);
+
+/* The code of hosted function `index` has changed: its processes end once they are idle. */
+void dd_engine_reload(struct dd_engine *engine, size_t index, int64_t now_ms);
+
+/* Kills the processes of hosted functions; their ends are still told. */
+void dd_engine_kill(struct dd_engine *engine);
+
+/* Processes of hosted functions that have not ended. */
+size_t dd_engine_processes(const struct dd_engine *engine);
 
 /* The journal's on_durable. */
 void dd_engine_durable(struct dd_engine *engine, int status, const struct dd_error *error);

@@ -48,6 +48,9 @@ struct dd_engine {
     struct dd_map watches;     /* execution id bytes -> dd_watch */
     struct dd_list timeouts;   /* of dd_waiter with a time */
     struct dd_list exchanges;  /* of dd_exchange */
+    struct dd_host *hosts;     /* one for each hosted function */
+    size_t sandboxes;
+    const char *http; /* the API's address; NULL: none */
 
     int64_t now_ms; /* of the event being handled */
     int64_t started_ms;
@@ -237,14 +240,15 @@ struct dd_worker {
     size_t running;
 };
 
-/* One invocation in flight. Without a worker it is held: its connection is lost
- * and its user code may still run. */
+/* One invocation in flight. Without a worker or sandbox it is held: its connection is
+ * lost and its user code may still run. */
 struct dd_invocation {
     struct dd_text *request_id;
     struct dd_text *function;
     struct dd_uuid execution;
     struct dd_worker *worker;
-    struct dd_peer *claimed; /* a later connection of the process that named it */
+    struct dd_sandbox *sandbox; /* that runs it, of a hosted function */
+    struct dd_peer *claimed;    /* a later connection of the process that named it */
     struct dd_credentials process;
     struct dd_text *instance; /* of the worker it was given to */
     int64_t started_ms;
@@ -283,14 +287,94 @@ void dd_worker_release(struct dd_engine *engine, struct dd_peer *peer,
 /* `peer` is gone: what it claimed is claimed by nobody. */
 void dd_worker_unclaim(struct dd_engine *engine, struct dd_peer *peer);
 
+/* What an invocation is given to its function with. */
+struct dd_given {
+    struct dd_invocation *invocation;
+    struct dd_envelope envelope;
+    struct dd_buf event; /* what the handler gets */
+    uint64_t position;   /* it is given once this is durable */
+};
+
+/* Begins an invocation of a queued execution, for a process. Give what it needs with
+ * dd_given_deinit(). */
+void dd_invocation_begin(struct dd_engine *engine, struct dd_uuid execution,
+                         struct dd_credentials process, struct dd_text *instance,
+                         struct dd_given *out);
+void dd_given_deinit(struct dd_given *given);
+
+/* The queued execution of `function` that is next; false when there is none. */
+bool dd_dispatch_next(struct dd_engine *engine, const struct dd_text *function,
+                      struct dd_uuid *out_execution);
+
 /* Ends an invocation and records how. */
 void dd_invocation_end(struct dd_engine *engine, struct dd_invocation *invocation,
                        const struct dd_outcome *outcome);
+void dd_invocation_fail(struct dd_engine *engine, struct dd_invocation *invocation,
+                        struct dd_span type, const char *message);
+/* Its function returned `output`. False when there is no memory for it. */
+bool dd_invocation_respond(struct dd_engine *engine, struct dd_invocation *invocation,
+                           struct dd_span output);
 struct dd_invocation *dd_invocation_find(struct dd_engine *engine, struct dd_span request_id);
 
 /* The invocation of an execution that is in flight, or NULL. */
 const struct dd_invocation *dd_invocation_of(const struct dd_engine *engine,
                                              struct dd_uuid execution);
+
+/* --- host.c: processes of hosted functions ----------------------------------------------- */
+
+/* A hosted function. */
+struct dd_host {
+    struct dd_engine *engine;
+    const struct dd_hosted *function;
+    struct dd_text *name;
+    struct dd_list sandboxes; /* of dd_sandbox */
+    size_t sandboxes_len;
+};
+
+/* An execution environment: one process, one invocation at a time. */
+struct dd_sandbox {
+    struct dd_list node;
+    struct dd_host *host;
+    struct dd_process process;
+    struct dd_runtime_call *next;     /* the parked request for an invocation */
+    struct dd_invocation *invocation; /* in flight */
+    struct dd_error_object *failure;  /* what it reported of its start */
+    int64_t started_ms;
+    int64_t idle_ms; /* since when it is; 0: it never was */
+    bool ready;      /* it has asked for an invocation */
+    bool stale;      /* its code has changed: it gets no more */
+    bool killed;
+};
+
+void dd_host_open(struct dd_engine *engine);
+void dd_host_free(struct dd_engine *engine);
+
+/* No more invocations: ends the sandboxes that are idle. */
+void dd_host_stop(struct dd_engine *engine);
+
+/* The hosted function of that name, or NULL. */
+struct dd_host *dd_host_find(struct dd_engine *engine, const struct dd_text *function);
+
+/* Gives queued executions to idle sandboxes, and starts as many as are missing. */
+void dd_host_dispatch(struct dd_host *host);
+
+/* Ends those that hang in their start or were idle for long. */
+void dd_host_due(struct dd_engine *engine);
+int64_t dd_host_next_due(const struct dd_engine *engine);
+
+/* Takes the sandbox out of service; `reason` is for the log. */
+void dd_sandbox_kill(struct dd_sandbox *sandbox, const char *reason);
+
+/* It asks for an invocation. */
+void dd_sandbox_idle(struct dd_sandbox *sandbox);
+
+/* Its process reported that it can't start. */
+void dd_sandbox_failed(struct dd_sandbox *sandbox, struct dd_error_object *failure);
+
+/* --- runtime.c: the Lambda Runtime API ---------------------------------------------------- */
+
+/* Gives an invocation to a sandbox that has asked for one. */
+void dd_runtime_give(struct dd_sandbox *sandbox, struct dd_uuid execution);
 
 /* --- sessions.c: sessions over the embedded service -------------------------------------- */
 

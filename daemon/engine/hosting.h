@@ -20,15 +20,17 @@ struct dd_hosted {
     char **layers;     /* directories, absolute, the first below all others; NULL-ended */
     char **aliases;    /* NULL-ended; each points at $LATEST */
     char *description; /* NULL: none */
-    struct dd_variable *environment;
+    struct dd_variable *environment; /* of the process */
     size_t environment_len;
     int64_t timeout_s; /* of an invocation */
     int64_t memory_mb; /* reported, not enforced */
     int64_t processes; /* at most so many at once */
     bool durable;
-    bool tenants; /* TenancyConfig PER_TENANT: an invocation names its tenant */
-    bool json;    /* LoggingConfig LogFormat JSON */
-    int64_t execution_timeout_s, retention_days; /* DurableConfig, when durable */
+    bool debug;                  /* one process, and no Timeout */
+    bool tenants;                /* TenancyConfig PER_TENANT: an invocation names its tenant */
+    bool json;                   /* LoggingConfig LogFormat JSON */
+    int64_t execution_timeout_s; /* DurableConfig, when durable; 0: the daemon's default */
+    int64_t retention_days;
 };
 
 void dd_hosted_deinit(struct dd_hosted *hosted);

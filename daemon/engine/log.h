@@ -62,6 +62,24 @@ enum dd_level { DD_LEVEL_DEBUG, DD_LEVEL_INFO, DD_LEVEL_WARN, DD_LEVEL_ERROR };
       "Start the worker again; see why it ended.")                                             \
     X(WORKER_LEFT, INFO, "worker left", "Its connection closed, nothing was in flight.",       \
       "Nothing.")                                                                              \
+    X(FUNCTION_STARTED, DEBUG, "process of a function started",                                \
+      "A hosted function has one more process.", "Nothing.")                                   \
+    X(FUNCTION_WROTE, INFO, "function wrote",                                                  \
+      "A line that a hosted function wrote to stdout or stderr.", "Nothing.")                  \
+    X(FUNCTION_ENDED, WARN, "process of a function ended",                                     \
+      "It ended by itself; an invocation in flight has failed with Runtime.ExitError.",        \
+      "See what it wrote before.")                                                             \
+    X(FUNCTION_KILLED, INFO, "process of a function was killed",                               \
+      "Its invocation's Timeout passed, its code changed, it was idle for long, or the "       \
+      "daemon stops; `reason` says which.",                                                    \
+      "Nothing.")                                                                              \
+    X(FUNCTION_FAILED, WARN, "function does not start",                                        \
+      "Its process ended, or reported an error, before it asked for an invocation. The "       \
+      "execution that was next has failed an invocation with that error.",                     \
+      "Look at `error_type` and at what it wrote before.")                                     \
+    X(FUNCTION_CHANGED, INFO, "code changed",                                                  \
+      "Files of a hosted function have changed; the next invocation runs the new ones.",       \
+      "Nothing.")                                                                              \
     X(CALL_REFUSED, DEBUG, "call refused", "A call was answered with an error.",               \
       "The client shows the error; `field` names what is wrong.")                              \
     X(CONNECTION_REFUSED, WARN, "connection closed: unframeable bytes",                        \

@@ -54,7 +54,7 @@ static int hello(struct dd_pending *pending, struct dd_params *params, struct dd
     msgpack_pack_map(&packer, 4);
     pack_int(&packer, "level", DD_LEVEL);
     pack_cstr(&packer, "version", config->version);
-    pack_cstr(&packer, "mode", "serve");
+    pack_cstr(&packer, "mode", config->mode);
     pack_int(&packer, "pid", config->pid);
     dd_pending_answer(pending);
     return 0;
@@ -227,18 +227,14 @@ static int own_invocation(struct dd_pending *pending, struct dd_params *params,
     return 0;
 }
 
-/* Ends the invocation and answers when that is durable. */
-static void end_invocation(struct dd_pending *pending, struct dd_invocation *invocation,
-                           const struct dd_outcome *outcome)
+/* Answers when what the execution has recorded is durable: its invocation has ended. */
+static void answer_ended(struct dd_pending *pending, struct dd_uuid execution)
 {
-    struct dd_engine *engine = pending->engine;
-    struct dd_uuid id = invocation->execution;
     struct dd_resident *resident;
     struct dd_error error;
     uint64_t position = 0;
 
-    dd_invocation_end(engine, invocation, outcome);
-    if (dd_engine_load(engine, id, &resident, &error) == 0)
+    if (dd_engine_load(pending->engine, execution, &resident, &error) == 0)
         position = resident->position;
     dd_wire_write_empty(&pending->result);
     dd_pending_answer_after(pending, position);
@@ -248,7 +244,7 @@ static int worker_respond(struct dd_pending *pending, struct dd_params *params,
                           struct dd_error *error)
 {
     struct dd_invocation *invocation;
-    struct dd_outcome outcome = {.kind = DD_OUTCOME_RETURNED, .status = DD_EXECUTION_SUCCEEDED};
+    struct dd_uuid execution;
     struct dd_span output;
     int rc = own_invocation(pending, params, &invocation, error);
 
@@ -256,12 +252,10 @@ static int worker_respond(struct dd_pending *pending, struct dd_params *params,
         rc = dd_params_text(params, "output", DD_REQUIRED, &output, error);
     if (rc)
         return rc;
-    if (!invocation->plain)
-        dd_json_parse_output(output, &outcome);
-    else if (!dd_text_try_new(output, &outcome.result))
+    execution = invocation->execution;
+    if (!dd_invocation_respond(pending->engine, invocation, output))
         return dd_fail(error, DD_NO_MEMORY, "output: out of memory");
-    end_invocation(pending, invocation, &outcome);
-    dd_outcome_deinit(&outcome);
+    answer_ended(pending, execution);
     return 0;
 }
 
@@ -270,14 +264,17 @@ static int worker_fail(struct dd_pending *pending, struct dd_params *params,
 {
     struct dd_invocation *invocation;
     struct dd_outcome outcome = {.kind = DD_OUTCOME_FAILED};
+    struct dd_uuid execution;
     int rc = own_invocation(pending, params, &invocation, error);
 
     if (rc == 0)
         rc = dd_wire_read_error(params, "error", DD_REQUIRED, &outcome.error, error);
     if (rc)
         return rc;
-    end_invocation(pending, invocation, &outcome);
+    execution = invocation->execution;
+    dd_invocation_end(pending->engine, invocation, &outcome);
     dd_outcome_deinit(&outcome);
+    answer_ended(pending, execution);
     return 0;
 }
 
@@ -393,32 +390,6 @@ SESSION_CALL(session_unwound, DD_CALL_UNWOUND)
 SESSION_CALL(session_end, DD_CALL_END)
 #undef SESSION_CALL
 
-/* Bytes of a line's level, chosen; and of all around its message and fields. */
-#define LINE_LEVEL 32
-#define LINE_REST 128
-
-/* Fields that take half a line or more are left out, and the message is cut. */
-static void pack_line(struct dd_buf *line, struct dd_params *params, int64_t time_ms,
-                      struct dd_span level, struct dd_span message)
-{
-    struct dd_span fields = DD_SPAN("\x80"); /* an empty map */
-    msgpack_packer packer;
-    struct dd_buf given;
-
-    dd_buf_init(&given, DD_LOG_LINE_MAX / 2);
-    if (dd_params_raw(params, "fields", &given) && !given.failed)
-        fields = dd_buf_span(&given);
-    dd_pack_init(&packer, line);
-    pack_int(&packer, "time_ms", time_ms);
-    dd_pack_cstr(&packer, "level");
-    dd_pack_span(&packer, dd_utf8_cut(level, LINE_LEVEL));
-    dd_pack_cstr(&packer, "message");
-    dd_pack_span(&packer, dd_utf8_cut(message, DD_LOG_LINE_MAX - LINE_REST - fields.len));
-    dd_pack_cstr(&packer, "fields");
-    dd_buf_append_span(line, fields);
-    dd_buf_deinit(&given);
-}
-
 /* Kept for execution.logs, or dropped. */
 static void session_log(struct dd_peer *peer, struct dd_params *params)
 {
@@ -426,7 +397,7 @@ static void session_log(struct dd_peer *peer, struct dd_params *params)
     struct dd_span level, message;
     struct dd_params fields;
     struct dd_error error;
-    struct dd_buf line;
+    struct dd_buf line, raw;
     int64_t time_ms;
     bool given;
 
@@ -437,7 +408,11 @@ static void session_log(struct dd_peer *peer, struct dd_params *params)
         dd_params_map(params, "fields", DD_OPTIONAL, &fields, &given, &error) != 0)
         return;
     dd_buf_init(&line, DD_LOG_LINE_MAX);
-    pack_line(&line, params, time_ms, level, message);
+    dd_buf_init(&raw, DD_LOG_LINE_MAX / 2);
+    given = dd_params_raw(params, "fields", &raw) && !raw.failed;
+    dd_wire_write_line(&line, time_ms, level, message,
+                       given ? dd_buf_span(&raw) : DD_SPAN_NONE);
+    dd_buf_deinit(&raw);
     if (!line.failed) {
         dd_journal_log(peer->engine->config.journal, attached->execution, dd_buf_span(&line));
         dd_watch_wake(peer->engine, attached->execution);
@@ -1068,13 +1043,17 @@ static int daemon_status(struct dd_pending *pending, struct dd_params *params,
     (void)error;
     dd_journal_usage(journal, &usage);
     dd_pack_init(&packer, &pending->result);
-    msgpack_pack_map(&packer, 18);
+    msgpack_pack_map(&packer, engine->http ? 21 : 20);
     pack_cstr(&packer, "version", config->version);
     pack_int(&packer, "pid", config->pid);
     pack_int(&packer, "level", DD_LEVEL);
-    pack_cstr(&packer, "mode", "serve");
+    pack_cstr(&packer, "mode", config->mode);
     pack_cstr(&packer, "socket", config->socket);
     pack_cstr(&packer, "data", config->data);
+    pack_cstr(&packer, "region", engine->service.region);
+    pack_cstr(&packer, "account", engine->service.account);
+    if (engine->http)
+        pack_cstr(&packer, "http", engine->http);
     pack_int(&packer, "started_ms", engine->started_ms);
     pack_cstr(&packer, "log_level", dd_level_name(config->log->level));
     pack_int(&packer, "connections", (int64_t)engine->peers_len);

@@ -6,7 +6,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/error.h"
 #include "base/span.h"
+
+struct dd_process;
+struct dd_process_spec;
 
 struct dd_ports {
     void *user;
@@ -15,6 +19,11 @@ struct dd_ports {
     /* Whether the process that had `pid` and started at `started` still runs its
      * code; a zombie does not. */
     bool (*process_alive)(void *user, int64_t pid, uint64_t started);
+    /* Starts the process of a sandbox, which `owner` stands for in what is told of it
+     * (struct dd_process_events). A negative code with a text when it can't be had, and
+     * then nothing is told. NULL: none are hosted. */
+    int (*process_start)(void *user, const struct dd_process_spec *spec, void *owner,
+                         struct dd_process *out, struct dd_error *error);
 };
 
 /* Who is at the other end, from the kernel. `started` tells a process from a
@@ -92,4 +101,41 @@ struct dd_http_events {
                        const struct dd_http_reply *reply);
     /* Its peer is gone before the answer, which is sent no more. */
     void (*cancelled)(void *user, void *exchange);
+};
+
+/* --- processes of hosted functions ------------------------------------------------------- */
+
+struct dd_variable;
+
+/* Borrowed for the call that starts it. */
+struct dd_process_spec {
+    const char *directory; /* to run in */
+    char **command;        /* its arguments, NULL-ended */
+    /* Its whole environment but for AWS_LAMBDA_RUNTIME_API, which names a listener of its
+     * own, on loopback. */
+    const struct dd_variable *environment;
+    size_t environment_len;
+};
+
+/* It is the leader of a group that ends with it, and with the daemon. */
+struct dd_process {
+    void *user;
+    int64_t pid;
+    uint64_t started; /* as in struct dd_credentials */
+    /* Kills the group. Its end is told as any other; until then it may still ask. */
+    void (*kill)(void *user);
+};
+
+/* What is told of a process. The loop calls these, never from inside a call of the
+ * process; none after `ended`. */
+struct dd_process_events {
+    void *user;
+    /* A request to its listener, as in struct dd_http_events. */
+    void *(*requested)(void *user, void *owner, const struct dd_http_request *request,
+                       const struct dd_http_reply *reply);
+    void (*cancelled)(void *user, void *exchange);
+    /* A line that it wrote to stdout or stderr, without its end; borrowed. */
+    void (*wrote)(void *user, void *owner, struct dd_span line);
+    /* It has ended: by `signal`, or (0) with `status`. All that it wrote was told. */
+    void (*ended)(void *user, void *owner, int64_t status, int signal);
 };

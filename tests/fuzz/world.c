@@ -156,6 +156,7 @@ static bool daemon_start(struct fuzz_world *world)
         .ports = {world, port_random, port_process_alive},
         .log = &world->log,
         .version = "fuzz",
+        .mode = "serve",
         .socket = "/fuzz/socket",
         .data = "/fuzz/data",
         .http_hosts = "",

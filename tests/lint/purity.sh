@@ -22,7 +22,7 @@ complain() {
 # C's own headers, but for <time.h>, <signal.h>, <threads.h>, <locale.h>, <assert.h>.
 c='(ctype|errno|float|inttypes|limits|math|stdarg|stdbool|stddef|stdint|stdio|stdlib|string)\.h'
 # Headers of the ports that adapters implement; the rest of engine is not theirs.
-ports='engine/(ports|store)\.h'
+ports='engine/(hosting|ports|store)\.h'
 
 # room | headers in quotes | headers in angle brackets
 rooms="

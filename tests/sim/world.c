@@ -473,6 +473,7 @@ static void daemon_start(struct world *world, void *owner, uint64_t argument)
         .ports = {world, port_random, port_process_alive},
         .log = &world->log,
         .version = "sim",
+        .mode = "serve",
         .socket = "/sim/socket",
         .data = "/sim/data",
         .pid = 1,

@@ -1,0 +1,26 @@
+/* `durabled dev`: which functions it hosts, what their processes find in their environment,
+ * and what a person reads when it is ready. */
+#pragma once
+
+#include "app/options.h"
+#include "base/error.h"
+#include "engine/hosting.h"
+
+struct dd_dev {
+    struct dd_hosted *hosted;
+    size_t len;
+};
+
+/* Finds the functions: those of the command line, and of a template. DD_USAGE with a text
+ * when there is none, or one can't be. Free with dd_dev_deinit(). */
+int dd_dev_read(const struct dd_options *options, struct dd_dev *out,
+                struct dd_error *error) DD_MUST_CHECK;
+void dd_dev_deinit(struct dd_dev *dev);
+
+/* Completes their environments: Lambda's own variables ("Using Lambda environment
+ * variables" in AWS's guide), where the API and the socket are, and what comes of the
+ * daemon's. `http` is the API's address. */
+void dd_dev_environment(struct dd_dev *dev, const struct dd_options *options, const char *http);
+
+/* Prints what there is and what to try next on standard output. */
+void dd_dev_print(const struct dd_dev *dev, const struct dd_options *options, const char *http);

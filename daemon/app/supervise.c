@@ -1,0 +1,74 @@
+/* The supervisor; see supervise.h. */
+#define _GNU_SOURCE
+#include "app/supervise.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* As a shell says that a command can't be run. */
+#define EXIT_CANNOT_RUN 126
+
+/* Where a user looks for what a process writes: here, its pipe to the daemon. */
+static void run(char **command, const sigset_t *former)
+{
+    (void)setpgid(0, 0);
+    (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+    (void)signal(SIGPIPE, SIG_DFL);
+    (void)sigprocmask(SIG_SETMASK, former, NULL);
+    execvp(command[0], command);
+    (void)fprintf(stderr, "%s: %s\n", command[0], strerror(errno));
+    _exit(EXIT_CANNOT_RUN);
+}
+
+/* Waits for the child's end, or for what ends it. */
+static int await(pid_t child, const sigset_t *awaited)
+{
+    int status = 0, number;
+
+    for (;;) {
+        number = sigwaitinfo(awaited, NULL);
+        if (number == SIGTERM)
+            (void)kill(-child, SIGKILL);
+        if (number == SIGCHLD && waitpid(child, &status, WNOHANG) == child)
+            return status;
+    }
+}
+
+int dd_supervise(char **argv)
+{
+    static const struct rlimit no_core = {0, 0};
+    sigset_t awaited, former;
+    int status;
+    pid_t child;
+
+    (void)sigemptyset(&awaited);
+    (void)sigaddset(&awaited, SIGCHLD);
+    (void)sigaddset(&awaited, SIGTERM);
+    (void)sigprocmask(SIG_BLOCK, &awaited, &former);
+    (void)prctl(PR_SET_PDEATHSIG, SIGTERM);
+    if (!argv[0] || !argv[1] || getppid() != (pid_t)strtol(argv[0], NULL, 10))
+        return EXIT_CANNOT_RUN; /* the daemon is gone already */
+    child = fork();
+    if (child < 0)
+        return EXIT_CANNOT_RUN;
+    if (child == 0)
+        run(argv + 1, &former);
+    (void)setpgid(child, child);
+    status = await(child, &awaited);
+    /* What the function left behind. */
+    (void)kill(-child, SIGKILL);
+    if (WIFEXITED(status))
+        return WEXITSTATUS(status);
+    (void)setrlimit(RLIMIT_CORE, &no_core);
+    (void)signal(WTERMSIG(status), SIG_DFL);
+    (void)sigprocmask(SIG_SETMASK, &former, NULL);
+    (void)raise(WTERMSIG(status));
+    return EXIT_CANNOT_RUN;
+}
