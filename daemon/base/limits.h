@@ -167,6 +167,8 @@
 #define DD_INIT_TIMEOUT_MS 10000
 /* A process without an invocation for so long ends; chosen, as Lambda's go after minutes. */
 #define DD_SANDBOX_IDLE_MS 600000
+/* Processes of all hosted functions; chosen: what a laptop's memory carries of Python's. */
+#define DD_SANDBOXES_MAX 64
 /* Connections to the Runtime API of one process: it needs one, and may hold a stale one. */
 #define DD_RUNTIME_CONNECTIONS_MAX 8
 /* A response of a function (Lambda: 6 MB, and room for its envelope). */

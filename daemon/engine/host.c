@@ -167,6 +167,26 @@ static size_t processes_max(const struct dd_host *host)
     return host->function->debug ? 1 : (size_t)host->function->processes;
 }
 
+/* Makes room for one more process: the one that was idle for longest ends. */
+static void make_room(struct dd_engine *engine)
+{
+    struct dd_sandbox *longest = NULL;
+
+    for (size_t i = 0; i < engine->config.hosted_len; i++) {
+        dd_list_each(node, tmp, &engine->hosts[i].sandboxes)
+        {
+            struct dd_sandbox *sandbox = dd_container_of(node, struct dd_sandbox, node);
+
+            if (sandbox->killed)
+                return; /* it is on its way */
+            if (sandbox->next && (!longest || sandbox->idle_ms < longest->idle_ms))
+                longest = sandbox;
+        }
+    }
+    if (longest)
+        dd_sandbox_kill(longest, "others want its place");
+}
+
 void dd_host_dispatch(struct dd_host *host)
 {
     struct dd_engine *engine = host->engine;
@@ -187,6 +207,10 @@ void dd_host_dispatch(struct dd_host *host)
     wanted = dd_journal_queued(engine->config.journal, dd_text_span(host->name),
                                processes_max(host), &since_ms);
     while (starting < wanted && host->sandboxes_len < processes_max(host)) {
+        if (engine->sandboxes >= DD_SANDBOXES_MAX) {
+            make_room(engine);
+            return;
+        }
         start(host);
         starting++;
     }
