@@ -209,15 +209,21 @@ bool dd_api_host_allowed(struct dd_span host, const char *names)
     return false;
 }
 
-/* Web pages must not start functions: a page can send requests here, but not without these
- * headers, nor under a loopback name that it made up. */
+/* A page can send requests here, but not without these headers. */
+bool dd_api_from_page(const struct dd_http_request *request)
+{
+    return request->header(request, "Origin").data ||
+           request->header(request, "Sec-Fetch-Site").data;
+}
+
+/* Web pages must not start functions: neither as they are, nor under a loopback name that
+ * they made up. */
 static int check_access(const struct dd_engine *engine, const struct dd_http_request *request,
                         struct dd_error *error)
 {
     struct dd_span host = request->header(request, "Host");
 
-    if (request->header(request, "Origin").data ||
-        request->header(request, "Sec-Fetch-Site").data)
+    if (dd_api_from_page(request))
         return dd_fail(error, DD_ACCESS_DENIED, "requests of web pages are not served");
     if (!dd_api_host_allowed(host, engine->config.http_hosts))
         return dd_fail(error, DD_ACCESS_DENIED,

@@ -64,6 +64,9 @@ const struct dd_api_route *dd_api_route(struct dd_span method, struct dd_span pa
  * separated by commas. */
 bool dd_api_host_allowed(struct dd_span host, const char *names);
 
+/* Whether a web page sent the request. */
+bool dd_api_from_page(const struct dd_http_request *request);
+
 /* Sends the answer once `position` is durable. Its body is what was packed, if any. */
 void dd_exchange_answer(struct dd_exchange *exchange, int status, struct dd_span packed,
                         uint64_t position);

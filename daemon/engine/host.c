@@ -401,11 +401,8 @@ void dd_engine_process_wrote(struct dd_engine *engine, struct dd_sandbox *sandbo
     const struct dd_invocation *invocation = sandbox->invocation;
 
     engine->now_ms = now_ms;
-    dd_log(engine->config.log, FUNCTION_WROTE,
-           DD_LOG_TEXT("function", dd_text_span(sandbox->host->name)),
-           DD_LOG_TEXT("requestId",
-                       invocation ? dd_text_span(invocation->request_id) : DD_SPAN("")),
-           DD_LOG_TEXT("line", line));
+    dd_log_wrote(engine->config.log, dd_text_span(sandbox->host->name),
+                 invocation ? dd_text_span(invocation->request_id) : DD_SPAN(""), line);
     if (invocation)
         keep_line(engine, invocation->execution, line);
 }

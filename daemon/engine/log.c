@@ -5,6 +5,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "base/limits.h"
+
 struct event {
     const char *code;
     enum dd_level level;
@@ -19,8 +21,9 @@ static const struct event events[] = {
 
 static const char *const level_names[] = {"DEBUG", "INFO", "WARN", "ERROR"};
 
-/* A line never needs more: fields are ids, names and short error texts. */
-#define LINE_MAX_BYTES 8192
+/* Fields are ids, names, short error texts, and what a function wrote, whose every byte may
+ * be escaped. */
+#define LINE_MAX_BYTES (8192 + 6 * DD_LOG_LINE_MAX)
 
 const char *dd_level_name(enum dd_level level)
 {
@@ -130,6 +133,29 @@ void dd_log_write(const struct dd_log *log, enum dd_log_code code,
         append_readable(&buf, event, time, fields, fields_len);
     else
         append_json(&buf, event, time, fields, fields_len);
+    if (!buf.failed)
+        log->write(log->user, dd_buf_span(&buf));
+    dd_buf_deinit(&buf);
+}
+
+void dd_log_wrote(const struct dd_log *log, struct dd_span function, struct dd_span request_id,
+                  struct dd_span line)
+{
+    struct dd_buf buf;
+    char time[25];
+
+    if (!log->readable) {
+        dd_log(log, FUNCTION_WROTE, DD_LOG_TEXT("function", function),
+               DD_LOG_TEXT("requestId", request_id), DD_LOG_TEXT("line", line));
+        return;
+    }
+    if (events[DD_LOG_FUNCTION_WROTE].level < log->level)
+        return;
+    dd_buf_init(&buf, LINE_MAX_BYTES);
+    dd_time_format(log->now_ms(log->user), time);
+    dd_buf_printf(&buf, "%.8s %.*s | ", time + 11, (int)function.len, function.data);
+    append_escaped(&buf, line);
+    dd_buf_append_byte(&buf, '\n');
     if (!buf.failed)
         log->write(log->user, dd_buf_span(&buf));
     dd_buf_deinit(&buf);

@@ -131,6 +131,11 @@ struct dd_log {
 void dd_log_write(const struct dd_log *log, enum dd_log_code code,
                   const struct dd_log_field *fields, size_t fields_len);
 
+/* Writes FUNCTION_WROTE: `line`, which `function` wrote during the invocation `request_id`
+ * (empty: between two). On a terminal it looks as it would without us. */
+void dd_log_wrote(const struct dd_log *log, struct dd_span function, struct dd_span request_id,
+                  struct dd_span line);
+
 #define dd_log(log, symbol, ...)                                                     \
     dd_log_write((log), DD_LOG_##symbol, (const struct dd_log_field[]){__VA_ARGS__}, \
                  sizeof((const struct dd_log_field[]){__VA_ARGS__}) /                \

@@ -7,7 +7,7 @@
  *
  * Each process has a listener of its own, so a request belongs to its sandbox. Shapes and
  * errors: AWS's "Using the Lambda runtime API for custom runtimes". */
-#include "engine/engine_priv.h"
+#include "engine/api.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -279,6 +279,9 @@ struct dd_runtime_call *dd_engine_runtime_request(struct dd_engine *engine,
     call->reply = *reply;
     dd_list_init(&call->action.node);
     dd_buf_init(&call->body, DD_FRAME_MAX);
-    route(call, sandbox, request);
+    if (dd_api_from_page(request) || !dd_api_host_allowed(request->header(request, "Host"), ""))
+        refuse(call, 403, "AccessDenied", "only the function's own runtime is served here");
+    else
+        route(call, sandbox, request);
     return call;
 }

@@ -110,6 +110,8 @@ class World:
         self.notes = tmp_path / "notes"
         self.notes.touch()
         self.program = BIN / "durabled"
+        self.mode = "serve"
+        self.cwd = HERE  # of the daemon
         self.daemon: Process | None = None
         self.mount: Mount | None = None
         self.within: list[str] = []  # what a daemon is started with: `prlimit ...`
@@ -126,8 +128,8 @@ class World:
 
     # -- processes ---------------------------------------------------------
 
-    def spawn(self, argv: list[str], log: str, **env: str) -> Process:
-        process = Process(argv, self.dir / log, {**self.env, **env})
+    def spawn(self, argv: list[str], log: str, cwd: Path = HERE, **env: str) -> Process:
+        process = Process(argv, self.dir / log, {**self.env, **env}, cwd)
         self.children.append(process)
         return process
 
@@ -135,13 +137,13 @@ class World:
         argv = [
             *self.within,
             str(self.program),
-            "serve",
+            self.mode,
             "--data",
             str(self.data),
             "--log-format",
             "json",
         ]
-        return self.spawn([*argv, *options], "daemon.log", **env)
+        return self.spawn([*argv, *options], "daemon.log", self.cwd, **env)
 
     def start_daemon(self, *options: str) -> Process:
         ready_before = len(self.log_events("READY"))
