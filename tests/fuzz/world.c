@@ -153,7 +153,7 @@ static bool daemon_start(struct fuzz_world *world)
         .fold_delay_ms = 100,
     };
     struct dd_engine_config config = {
-        .ports = {world, port_random, port_process_alive},
+        .ports = {world, port_random, port_process_alive, NULL},
         .log = &world->log,
         .version = "fuzz",
         .mode = "serve",

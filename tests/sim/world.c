@@ -470,7 +470,7 @@ static void daemon_start(struct world *world, void *owner, uint64_t argument)
         .fold_delay_ms = 100,
     };
     struct dd_engine_config config = {
-        .ports = {world, port_random, port_process_alive},
+        .ports = {world, port_random, port_process_alive, NULL},
         .log = &world->log,
         .version = "sim",
         .mode = "serve",

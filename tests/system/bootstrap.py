@@ -66,10 +66,12 @@ def perform(runtime: Runtime, request_id: str, event: Any) -> None:
             answers.append([status, json.loads(answer)])
         result = json.dumps(answers).encode()
     elif "error" in event:
-        runtime.ask("POST", f"invocation/{request_id}/error", json.dumps(event["error"]).encode())
+        failure = json.dumps(event["error"]).encode()
+        runtime.ask("POST", f"invocation/{request_id}/error", failure)
         return
     elif "size" in event:
-        status, _ = runtime.ask("POST", f"invocation/{request_id}/response", b" " * event["size"])
+        large = b" " * event["size"]
+        status, _ = runtime.ask("POST", f"invocation/{request_id}/response", large)
         print("answered", status, flush=True)
         return
     elif "bytes" in event:

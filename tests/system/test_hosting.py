@@ -90,7 +90,8 @@ def test_invocations_at_once_have_processes_of_their_own(world: World) -> None:
 def test_no_more_processes_than_the_limit(world: World) -> None:
     host = Host(world, *plain("f"))
     go = world.dir / "go"
-    calls = [host.begin({"mark": str(world.dir / f"m{i}"), "until": str(go)}) for i in range(14)]
+    events = [{"mark": str(world.dir / f"m{i}"), "until": str(go)} for i in range(14)]
+    calls = [host.begin(event) for event in events]
     wait_for("ten to run", lambda: len(list(world.dir.glob("m*"))) >= 10)
     status = world.ctl_json("functions")["functions"][0]
     assert status["queued"] == 4
