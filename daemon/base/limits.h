@@ -176,3 +176,38 @@
 /* Directories of one function's code that are watched for changes; chosen: far more than
  * code has that is written by hand, far less than inotify gives a user. */
 #define DD_WATCH_DIRECTORIES_MAX 512
+/* A template. CloudFormation takes 1,000,000 bytes (its quotas page); ours is read before
+ * comments and blanks are taken out of it, so four times as much. */
+#define DD_TEMPLATE_BYTES_MAX (4u * 1000 * 1000)
+/* Nesting of its text; chosen: ours walk it, and a policy needs some fifteen. */
+#define DD_TEMPLATE_DEPTH_MAX 64
+/* Keys of one map; CloudFormation takes 500 resources and 200 parameters. Keys are looked
+ * for one after the other. */
+#define DD_TEMPLATE_KEYS_MAX 2000
+/* Values looked at, and bytes built, while functions of a template are worked out; chosen:
+ * a hundred times what 500 resources need, so that aliases of aliases end. */
+#define DD_TEMPLATE_STEPS_MAX 1000000
+#define DD_TEMPLATE_MEMORY_MAX (64u * 1024 * 1024)
+/* One text among them; Lambda takes 4 KiB of environment, and a definition body is longer. */
+#define DD_TEMPLATE_TEXT_MAX (1024u * 1024)
+/* Values inside each other while they are worked out: nesting and what it refers to. */
+#define DD_TEMPLATE_CALLS_MAX 128
+/* Lines that one template may say of each kind; chosen: more is read by nobody. */
+#define DD_TEMPLATE_LINES_MAX 200
+/* Templates of one cloud assembly, and assemblies inside each other; chosen. */
+#define DD_TEMPLATES_MAX 100
+#define DD_ASSEMBLY_DEPTH_MAX 4
+/* An interpreter is asked for its version for so long; chosen: a cold one takes half. */
+#define DD_PROBE_MS 10000
+
+/* Processes of one hosted function at once, where its template reserves none; chosen: what
+ * one machine runs of them. AWS's limit is an account's, of which 1000 is the default. */
+#define DD_HOSTED_PROCESSES_DEFAULT 10
+#define DD_HOSTED_PROCESSES_MAX 1000
+/* What Lambda takes (its API reference: CreateFunction). */
+#define DD_HOSTED_TIMEOUT_S_MAX 900
+#define DD_HOSTED_TIMEOUT_S_DEFAULT 3
+#define DD_HOSTED_MEMORY_MB_MIN 128
+#define DD_HOSTED_MEMORY_MB_MAX 32768
+#define DD_HOSTED_DESCRIPTION_MAX 256
+#define DD_HOSTED_RETENTION_DAYS_DEFAULT 14

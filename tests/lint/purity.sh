@@ -24,14 +24,18 @@ c='(ctype|errno|float|inttypes|limits|math|stdarg|stdbool|stddef|stdint|stdio|st
 # Headers of the ports that adapters implement; the rest of engine is not theirs.
 ports='engine/(hosting|ports|store)\.h'
 
+# What reads files and runs an interpreter on POSIX.
+posix='(dirent|fcntl|poll|signal|spawn|time|unistd|sys/stat|sys/wait)\.h'
+
 # room | headers in quotes | headers in angle brackets
 rooms="
 base   | base/|proto/                    | $c|openssl/(crypto|evp|hmac)\.h|xxhash\.h
 core   | base/|core/|proto/              | (inttypes|limits|math|stdbool|stddef|stdint|stdio|stdlib|string)\.h
 codec  | base/|core/|codec/|proto/       | $c|msgpack\.h|jansson\.h
 engine | base/|core/|codec/|engine/|proto/ | $c
+sam    | base/|sam/|engine/hosting\.h    | $c|$posix|yaml\.h
 io     | base/|io/|$ports                | .*
-app    | base/|core/|codec/|engine/|io/|app/|proto/ | .*
+app    | base/|core/|codec/|engine/|io/|sam/|app/|proto/ | .*
 "
 
 check_includes() {
