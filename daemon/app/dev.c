@@ -97,24 +97,92 @@ static int add_commands(const struct dd_options *options, struct dd_dev *dev,
     return 0;
 }
 
+/* "KEY=VALUE,..." as the texts that sam.h wants; the commas become ends. */
+static const char **split_parameters(char *text)
+{
+    const char **all;
+    size_t len = 1;
+
+    for (const char *c = text; *c; c++)
+        len += *c == ',';
+    all = dd_alloc_array(len + 1, sizeof *all);
+    for (len = 0; *text; text += *text != '\0') {
+        all[len++] = text;
+        text += strcspn(text, ",");
+        if (*text)
+            *text = '\0', text++;
+    }
+    return all;
+}
+
+static int read_template(const struct dd_options *options, const char *directory,
+                         struct dd_sam *out, struct dd_error *error)
+{
+    char *parameters = copy(options->parameters);
+    const char **split = split_parameters(parameters);
+    struct dd_sam_config config = {
+        .directory = directory,
+        .template_path = *options->template ? options->template : NULL,
+        .region = options->region,
+        .account = options->account,
+        .parameters = split,
+        .virtual_env = getenv("VIRTUAL_ENV"),
+        .path = getenv("PATH"),
+    };
+    int rc = dd_sam_read(&config, out, error);
+
+    dd_free(split);
+    dd_free(parameters);
+    return rc;
+}
+
+/* The functions of a template; one of the command line with the same name wins. */
+static int add_template(const struct dd_options *options, struct dd_dev *dev,
+                        struct dd_error *error)
+{
+    char directory[PATH_MAX];
+    int rc;
+
+    if (!getcwd(directory, sizeof directory))
+        return dd_fail(error, DD_SYSTEM, "the working directory is gone");
+    rc = read_template(options, directory, &dev->sam, error);
+    if (rc)
+        return rc;
+    for (size_t i = 0; i < dev->sam.functions_len; i++) {
+        if (find(dev, dev->sam.functions[i].name))
+            continue;
+        dev->hosted = dd_realloc_array(dev->hosted, dev->len + 1, sizeof *dev->hosted);
+        dev->hosted[dev->len++] = dev->sam.functions[i];
+        dev->sam.functions[i] = (struct dd_hosted){0};
+    }
+    return 0;
+}
+
+static int set_debug(const struct dd_options *options, struct dd_dev *dev,
+                     struct dd_error *error)
+{
+    struct dd_hosted *function = find(dev, options->debug);
+
+    if (!function)
+        return dd_fail(error, DD_USAGE, "--debug: there is no function '%s'", options->debug);
+    function->debug = true;
+    return 0;
+}
+
 int dd_dev_read(const struct dd_options *options, struct dd_dev *out, struct dd_error *error)
 {
-    struct dd_hosted *debugged;
     int rc;
 
     *out = (struct dd_dev){0};
     rc = add_commands(options, out, error);
-    if (rc == 0 && out->len == 0)
+    if (rc == 0 && (*options->template || out->len == 0))
+        rc = add_template(options, out, error);
+    if (rc == DD_NOT_FOUND)
         rc = dd_fail(error, DD_USAGE,
                      "there is nothing to host: run it beside a template, or give "
                      "--function NAME -- COMMAND...");
-    if (rc == 0 && *options->debug) {
-        debugged = find(out, options->debug);
-        if (debugged)
-            debugged->debug = true;
-        else
-            rc = dd_fail(error, DD_USAGE, "--debug: there is no function '%s'", options->debug);
-    }
+    if (rc == 0 && *options->debug)
+        rc = set_debug(options, out, error);
     if (rc)
         dd_dev_deinit(out);
     return rc;
@@ -122,6 +190,7 @@ int dd_dev_read(const struct dd_options *options, struct dd_dev *out, struct dd_
 
 void dd_dev_deinit(struct dd_dev *dev)
 {
+    dd_sam_deinit(&dev->sam);
     for (size_t i = 0; i < dev->len; i++)
         dd_hosted_deinit(&dev->hosted[i]);
     dd_free(dev->hosted);
@@ -322,27 +391,51 @@ static void put_function(const struct dd_hosted *function, int width, bool first
     putchar('\n');
 }
 
-void dd_dev_print(const struct dd_dev *dev, const struct dd_options *options, const char *http)
+/* What can't be started, what differs, and what is not emulated: each is one line. */
+static void put_lines(const struct dd_sam *sam)
+{
+    for (size_t i = 0; i < sam->faults.len; i++)
+        printf("\n  not started: %s", sam->faults.items[i].text);
+    for (size_t i = 0; i < sam->notes.len; i++)
+        printf("\n  note: %s", sam->notes.items[i].text);
+    for (size_t i = 0; sam->ignored && sam->ignored[i]; i++)
+        printf("\n  not emulated: %s", sam->ignored[i]);
+    if (sam->faults.len > 0 || sam->notes.len > 0 || (sam->ignored && sam->ignored[0]))
+        putchar('\n');
+}
+
+static void put_next(const struct dd_dev *dev)
 {
     const struct dd_hosted *first = &dev->hosted[0];
+
+    for (size_t i = 1; i < dev->len && !first->durable; i++) {
+        if (dev->hosted[i].durable)
+            first = &dev->hosted[i];
+    }
+    printf("\nTry next, in another terminal\n"
+           "  eval \"$(durablectl env)\"\n"
+           "  echo '{}' | aws lambda invoke --function-name '%s%s' "
+           "--payload fileb:///dev/stdin /dev/stdout\n"
+           "  durablectl show -\n",
+           first->name, first->durable ? ":$LATEST" : "");
+}
+
+void dd_dev_print(const struct dd_dev *dev, const struct dd_options *options, const char *http)
+{
     int width = 0;
 
     for (size_t i = 0; i < dev->len; i++) {
         int len = (int)strlen(dev->hosted[i].name);
 
         width = len > width ? len : width;
-        if (!first->durable && dev->hosted[i].durable)
-            first = &dev->hosted[i];
     }
     printf("durabled %s\n\n  %-10s %s\n  %-10s %s\n  %-10s %s\n", DD_VERSION, "API", http,
            "socket", options->socket, "data", options->data);
     for (size_t i = 0; i < dev->len; i++)
         put_function(&dev->hosted[i], width, i == 0);
-    printf("\nTry next, in another terminal\n"
-           "  eval \"$(durablectl env)\"\n"
-           "  echo '{}' | aws lambda invoke --function-name '%s%s' "
-           "--payload fileb:///dev/stdin /dev/stdout\n"
-           "  durablectl show -\n\n",
-           first->name, first->durable ? ":$LATEST" : "");
+    put_lines(&dev->sam);
+    if (dev->len > 0)
+        put_next(dev);
+    putchar('\n');
     fflush(stdout);
 }

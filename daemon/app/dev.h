@@ -5,14 +5,18 @@
 #include "app/options.h"
 #include "base/error.h"
 #include "engine/hosting.h"
+#include "sam/sam.h"
 
 struct dd_dev {
     struct dd_hosted *hosted;
     size_t len;
+    struct dd_sam sam; /* what its template says besides; empty: there is none */
 };
 
-/* Finds the functions: those of the command line, and of a template. DD_USAGE with a text
- * when there is none, or one can't be. Free with dd_dev_deinit(). */
+/* Finds the functions: those of the command line, and those of a template, which is looked
+ * for when it is named or there are no others. A function of a template that can't be
+ * started is left out, and named by dd_dev_print(). DD_USAGE with a text when there is none
+ * at all. Free with dd_dev_deinit(). */
 int dd_dev_read(const struct dd_options *options, struct dd_dev *out,
                 struct dd_error *error) DD_MUST_CHECK;
 void dd_dev_deinit(struct dd_dev *dev);
