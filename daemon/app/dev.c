@@ -327,7 +327,13 @@ static void complete(struct dd_hosted *function, const struct dd_options *option
     addf(function, "AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "%" PRId64, function->memory_mb);
     addf(function, "AWS_LAMBDA_LOG_GROUP_NAME", "/aws/lambda/%s", function->name);
     add(function, "AWS_LAMBDA_LOG_STREAM_NAME", "$LATEST");
-    add(function, "AWS_LAMBDA_LOG_FORMAT", function->json ? "JSON" : "Text");
+    /* A durable function logs so unless it says otherwise (service-api 8.4). */
+    if (function->json || function->durable) {
+        add(function, "AWS_LAMBDA_LOG_FORMAT", "JSON");
+        add(function, "AWS_LAMBDA_LOG_LEVEL", "INFO");
+    } else {
+        add(function, "AWS_LAMBDA_LOG_FORMAT", "Text");
+    }
     add(function, "AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand");
     add(function, "LAMBDA_TASK_ROOT", function->directory);
     add(function, "LAMBDA_RUNTIME_DIR", function->directory);

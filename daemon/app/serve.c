@@ -389,6 +389,11 @@ static int open_journal(struct daemon *daemon, const struct dd_options *options,
     return dd_journal_open(&journal, random, &daemon->journal, error);
 }
 
+static bool is_dev(const struct dd_options *options)
+{
+    return strcmp(options->command, "dev") == 0;
+}
+
 /* How many connections the socket and HTTP may have, as far as there are descriptors.
  * Above it a connection is refused and told; without a free descriptor it could only be
  * dropped. */
@@ -421,13 +426,12 @@ static void open_engine(struct daemon *daemon, const struct dd_options *options)
         .hosted = daemon->dev.hosted,
         .hosted_len = daemon->dev.len,
     };
-    bool dev = strcmp(options->command, "dev") == 0;
 
     memcpy(config.service.region, options->region, strlen(options->region) + 1);
     memcpy(config.service.account, options->account, sizeof config.service.account);
     config.service.invocation_retries = (uint32_t)options->invocation_retries;
-    config.service.operations_max = dev ? DD_AWS_OPERATIONS_MAX : DD_OPERATIONS_MAX;
-    config.service.bytes_max = dev ? DD_AWS_BYTES_MAX : 0;
+    config.service.operations_max = is_dev(options) ? DD_AWS_OPERATIONS_MAX : DD_OPERATIONS_MAX;
+    config.service.bytes_max = is_dev(options) ? DD_AWS_BYTES_MAX : 0;
     daemon->engine = dd_engine_new(&config, dd_clock_ms());
 }
 
@@ -488,7 +492,7 @@ static void open_watchers(struct daemon *daemon)
 static int read_functions(struct daemon *daemon, const struct dd_options *options,
                           struct dd_error *error)
 {
-    return strcmp(options->command, "dev") == 0 ? dd_dev_read(options, &daemon->dev, error) : 0;
+    return is_dev(options) ? dd_dev_read(options, &daemon->dev, error) : 0;
 }
 
 static int start(struct daemon *daemon, const struct dd_options *options,
@@ -508,7 +512,7 @@ static int start(struct daemon *daemon, const struct dd_options *options,
     if (rc || !daemon->http)
         return rc;
     dd_engine_listens(daemon->engine, dd_http_url(daemon->http));
-    if (daemon->dev.len > 0) {
+    if (is_dev(options)) {
         dd_dev_environment(&daemon->dev, options, dd_http_url(daemon->http));
         open_processes(daemon);
         open_watchers(daemon);

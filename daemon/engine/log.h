@@ -131,10 +131,16 @@ struct dd_log {
 void dd_log_write(const struct dd_log *log, enum dd_log_code code,
                   const struct dd_log_field *fields, size_t fields_len);
 
-/* Writes FUNCTION_WROTE: `line`, which `function` wrote during the invocation `request_id`
- * (empty: between two). On a terminal it looks as it would without us. */
-void dd_log_wrote(const struct dd_log *log, struct dd_span function, struct dd_span request_id,
-                  struct dd_span line);
+/* What a hosted function wrote. */
+struct dd_wrote {
+    struct dd_span function;
+    struct dd_span request_id; /* of the invocation; empty: between two */
+    struct dd_span line;
+    struct dd_span level, message; /* of a line that is JSON; else `level` is absent */
+};
+
+/* Writes FUNCTION_WROTE: with the line as it is, or for a person what it says. */
+void dd_log_wrote(const struct dd_log *log, const struct dd_wrote *wrote);
 
 #define dd_log(log, symbol, ...)                                                     \
     dd_log_write((log), DD_LOG_##symbol, (const struct dd_log_field[]){__VA_ARGS__}, \
