@@ -197,6 +197,22 @@ void dd_dev_deinit(struct dd_dev *dev)
     *dev = (struct dd_dev){0};
 }
 
+void dd_dev_hide_data(const struct dd_options *options)
+{
+    size_t len = strlen(options->data), name = strlen("/" DD_DEV_DATA);
+    char path[PATH_MAX];
+    FILE *file;
+
+    if (len < name || strcmp(options->data + len - name, "/" DD_DEV_DATA) != 0)
+        return;
+    snprintf(path, sizeof path, "%s/.gitignore", options->data);
+    file = fopen(path, "wx");
+    if (!file)
+        return;
+    fputs("*\n", file);
+    fclose(file);
+}
+
 /* --- the environment --------------------------------------------------------------------- */
 
 static bool has(const struct dd_hosted *function, const char *name)

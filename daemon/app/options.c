@@ -241,9 +241,8 @@ static int from_command_line(struct dd_options *options, int argc, char **argv,
     return DD_OPTIONS_RUN;
 }
 
-/* Of dev: where `sam local start-lambda` answers, and beside the code that is run. */
+/* Of dev: where `sam local start-lambda` answers. */
 #define DEV_HTTP "127.0.0.1:3001"
-#define DEV_DATA ".durabled"
 
 static void replace(char **field, const char *text)
 {
@@ -263,7 +262,7 @@ static void derive(struct dd_options *options)
     if (!*options->http && dev)
         replace(&options->http, DEV_HTTP);
     if (!*options->data && dev)
-        replace(&options->data, DEV_DATA);
+        replace(&options->data, DD_DEV_DATA);
     if (options->invocation_retries == 0 && dev)
         options->invocation_retries = DD_AWS_INVOCATION_RETRIES;
     if (!*options->data) {

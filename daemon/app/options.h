@@ -51,6 +51,9 @@
     X(debug, TEXT, "debug", "DURABLED_DEBUG", "FUNCTION", "",                                  \
       "dev: this function has one process and no Timeout, for a debugger")
 
+/* Where dev keeps its data by itself, in the working directory. */
+#define DD_DEV_DATA ".durabled"
+
 /* A function given as its name and the command that runs it. */
 struct dd_function_option {
     const char *name;

@@ -504,6 +504,8 @@ static int start(struct daemon *daemon, const struct dd_options *options,
         rc = open_journal(daemon, options, error);
     if (rc)
         return rc;
+    if (is_dev(options))
+        dd_dev_hide_data(options);
     share_files(daemon, options);
     open_engine(daemon, options);
     rc = open_server(daemon, options, error);
