@@ -20,7 +20,8 @@ enum verb_bit {
     DOCTOR = 128,
     FUNCTIONS = 256,
     CALLBACK = 512,
-    EVERY = 1023,
+    ENV = 1024,
+    EVERY = 2047,
 };
 
 static const struct verb {
@@ -41,6 +42,8 @@ static const struct verb {
     {"log-level", LOG_LEVEL, 0, 1, "[LEVEL]",
      "Print the daemon's log level, or set it: DEBUG, INFO, WARN, ERROR"},
     {"functions", FUNCTIONS, 0, 0, "", "Functions ever registered, and their workers"},
+    {"env", ENV, 0, 0, "",
+     "Print what points AWS's clients at the daemon: eval \"$(durablectl env)\""},
     {"doctor", DOCTOR, 0, 0, "", "Check that all is well; say what cures what is not"},
 };
 

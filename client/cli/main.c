@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli.h"
 
@@ -514,6 +515,56 @@ static int run_functions(const struct args *args, struct durabled *connection)
     return EXIT_OK;
 }
 
+/* A value as the shell takes it. */
+static void put_export(const char *name, const char *value)
+{
+    fprintf(stdout, "export %s='", name);
+    for (; *value; value++) {
+        if (*value == '\'')
+            fputs("'\\''", stdout);
+        else
+            putchar(*value);
+    }
+    fputs("'\n", stdout);
+}
+
+/* Whether AWS's clients find credentials as things are. */
+static bool has_credentials(void)
+{
+    const char *profile = getenv("AWS_PROFILE"), *key = getenv("AWS_ACCESS_KEY_ID");
+    const char *home = getenv("HOME");
+    char path[4096];
+
+    (void)snprintf(path, sizeof path, "%s/.aws/credentials", home ? home : "");
+    return (profile && *profile) || (key && *key) || access(path, R_OK) == 0;
+}
+
+/* Credentials are made up only where there are none: the daemon does not check them, unless
+ * it is told to. */
+static int run_env(const struct args *args, struct durabled *connection)
+{
+    struct durabled_status status;
+    struct durabled_error error;
+
+    if (durabled_client_status(connection, &status, &error) != DURABLED_OK)
+        return complain(&error);
+    if (args->json)
+        return put_reply(status.reply);
+    put_export("DURABLED_SOCKET", status.socket);
+    if (*status.http)
+        put_export("AWS_ENDPOINT_URL_LAMBDA", status.http);
+    else
+        fputs("# the daemon does not answer AWS's API; start it with --http\n", stdout);
+    put_export("AWS_REGION", status.region);
+    put_export("AWS_DEFAULT_REGION", status.region);
+    if (!has_credentials()) {
+        put_export("AWS_ACCESS_KEY_ID", "local");
+        put_export("AWS_SECRET_ACCESS_KEY", "local");
+    }
+    durabled_reply_free(status.reply);
+    return EXIT_OK;
+}
+
 /* --- main -------------------------------------------------------------------------------- */
 
 static const struct {
@@ -524,7 +575,7 @@ static const struct {
     {"show", run_show},           {"history", run_history},
     {"callback", run_callback},   {"stop", run_stop},
     {"logs", run_logs},           {"log-level", run_log_level},
-    {"functions", run_functions},
+    {"functions", run_functions}, {"env", run_env},
 };
 
 static int run_verb(const struct args *args)

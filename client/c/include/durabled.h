@@ -344,6 +344,8 @@ DURABLED_API int durabled_client_functions(struct durabled *connection,
 struct durabled_status {
     struct durabled_reply *reply;
     const char *version, *mode, *socket, *data, *log_level;
+    const char *region, *account; /* of every ARN; empty: the daemon is older */
+    const char *http;             /* where AWS's API is answered; empty: nowhere */
     int64_t pid, level, started_ms;
     int64_t connections, workers, sessions, executions_loaded, commits;
     int64_t store_bytes, store_bytes_max, disk_free_bytes;

@@ -417,6 +417,9 @@ int durabled_client_status(struct durabled *connection, struct durabled_status *
     status.mode = or_empty(reply_cstr(reply, map, "mode"));
     status.socket = or_empty(reply_cstr(reply, map, "socket"));
     status.data = or_empty(reply_cstr(reply, map, "data"));
+    status.region = or_empty(reply_cstr(reply, map, "region"));
+    status.account = or_empty(reply_cstr(reply, map, "account"));
+    status.http = or_empty(reply_cstr(reply, map, "http"));
     status.log_level = or_empty(reply_cstr(reply, map, "log_level"));
     status.pid = map_int(map, "pid", 0);
     status.level = map_int(map, "level", 0);
