@@ -141,9 +141,9 @@ build_venv() {
     fi
     # lmdb: a test edits a store behind the daemon's back. boto3 and the official SDK:
     # clients of the HTTP API that we did not write; an older boto3 knows no durable
-    # executions.
+    # executions. awslambdaric, awscli: Lambda's runtime client, and AWS's command line.
     "$venv/bin/pip" install --quiet --disable-pip-version-check './client/python[dev]' \
-        'lmdb<2' 'boto3>=1.43' 'aws-durable-execution-sdk-python>=3,<4'
+        'lmdb<2' 'boto3>=1.43' 'aws-durable-execution-sdk-python>=3,<4' 'awslambdaric>=4' awscli
     "$venv/bin/pip" install --quiet --disable-pip-version-check --no-deps --force-reinstall \
         ./client/python
 }

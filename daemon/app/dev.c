@@ -436,10 +436,11 @@ static void put_next(const struct dd_dev *dev)
     }
     printf("\nTry next, in another terminal\n"
            "  eval \"$(durablectl env)\"\n"
-           "  echo '{}' | aws lambda invoke --function-name '%s%s' "
+           "  echo '{}' | aws lambda invoke --function-name '%s%s'%s "
            "--payload fileb:///dev/stdin /dev/stdout\n"
            "  durablectl show -\n",
-           first->name, first->durable ? ":$LATEST" : "");
+           first->name, first->durable ? ":$LATEST" : "",
+           first->execution_timeout_s > DD_SYNC_TIMEOUT_S ? " --invocation-type Event" : "");
 }
 
 void dd_dev_print(const struct dd_dev *dev, const struct dd_options *options, const char *http)
