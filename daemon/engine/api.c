@@ -66,7 +66,7 @@ void dd_exchange_answer(struct dd_exchange *exchange, int status, struct dd_span
     exchange->status = status;
     if (packed.len > 0) {
         exchange->content_type = JSON_TYPE;
-        dd_api_write(&exchange->body, packed);
+        dd_api_write(&exchange->body, packed, DD_API_SECONDS);
     }
     if (exchange->body.failed && !exchange->error_type) {
         struct dd_error error;

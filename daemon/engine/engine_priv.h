@@ -291,16 +291,13 @@ void dd_worker_unclaim(struct dd_engine *engine, struct dd_peer *peer);
 struct dd_given {
     struct dd_invocation *invocation;
     struct dd_envelope envelope;
-    struct dd_buf event; /* what the handler gets */
-    uint64_t position;   /* it is given once this is durable */
+    uint64_t position; /* it is given once this is durable */
 };
 
-/* Begins an invocation of a queued execution, for a process. Give what it needs with
- * dd_given_deinit(). */
+/* Begins an invocation of a queued execution, for a process. The envelope is given. */
 void dd_invocation_begin(struct dd_engine *engine, struct dd_uuid execution,
                          struct dd_credentials process, struct dd_text *instance,
                          struct dd_given *out);
-void dd_given_deinit(struct dd_given *given);
 
 /* The queued execution of `function` that is next; false when there is none. */
 bool dd_dispatch_next(struct dd_engine *engine, const struct dd_text *function,

@@ -84,7 +84,7 @@ static void fail_invocation(struct dd_sandbox *sandbox, const struct dd_outcome 
                         instance, &given);
     dd_text_unref(instance);
     dd_invocation_end(engine, given.invocation, outcome);
-    dd_given_deinit(&given);
+    dd_envelope_deinit(&given.envelope);
 }
 
 static void fail_with(struct dd_sandbox *sandbox, struct dd_span type, const char *message)

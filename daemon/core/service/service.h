@@ -149,6 +149,12 @@ struct dd_envelope {
 };
 void dd_envelope_deinit(struct dd_envelope *envelope);
 
+/* What a function that is not durable gets: an execution without input has an empty object. */
+static inline struct dd_span dd_envelope_payload(const struct dd_envelope *envelope)
+{
+    return envelope->input ? dd_text_span(envelope->input) : DD_SPAN("{}");
+}
+
 /* Begins an invocation of an execution whose work is QUEUED (asserted). Fires the
  * due timers of operations first; the ExecutionTimeout is dd_execution_due()'s, so
  * the invocation always begins. `random` makes the request id; `worker` is a label for
