@@ -156,5 +156,10 @@
 #define DD_JSON_DEPTH_MAX 1000
 /* Longest marker of a page; ours have 44 characters. */
 #define DD_MARKER_MAX 1024
+/* Headers that one signature covers; boto3 signs some five, a browser's client twenty. */
+#define DD_SIGNED_HEADERS_MAX 64
+/* What is signed of a request but its body: each byte of its head may be escaped, and
+ * that again. */
+#define DD_SIGNED_BYTES_MAX (10u * DD_HTTP_CONNECTION_BYTES)
 /* A synchronous invocation of AWS's ends in so many seconds (service-api 1.4). */
 #define DD_SYNC_TIMEOUT_S 900
