@@ -107,10 +107,7 @@ static void append_escaped(struct parameters *parameters, struct dd_span text)
 
 static int compare_spans(const void *a, const void *b)
 {
-    const struct dd_span *x = a, *y = b;
-    int order = memcmp(x->data, y->data, x->len < y->len ? x->len : y->len);
-
-    return order ? order : (x->len > y->len) - (x->len < y->len);
+    return dd_span_compare(*(const struct dd_span *)a, *(const struct dd_span *)b);
 }
 
 static size_t count(struct dd_span query)
