@@ -116,7 +116,7 @@ def sign(case: Case, when: datetime = WHEN, host: str = HOST) -> Signed:
         request.headers[name] = value
     keys = Credentials(case.access_key, case.secret, case.token)
     signer = Recorder(keys, case.service, case.region)
-    with mock.patch.object(botocore.auth, "get_current_datetime", lambda: when):
+    with mock.patch.object(botocore.auth, "get_current_datetime", return_value=when):
         signer.add_auth(request)
     return Signed(signer.headers, signer.canonical, request.headers["Authorization"])
 
