@@ -407,6 +407,17 @@ static void share_files(struct daemon *daemon, const struct dd_options *options)
     daemon->connections = files - daemon->http_connections;
 }
 
+/* The keys that HTTP requests are signed with: those of the environment, if it has both. */
+static void set_keys(struct dd_engine_config *config)
+{
+    const char *access_key = getenv("AWS_ACCESS_KEY_ID");
+    const char *secret_key = getenv("AWS_SECRET_ACCESS_KEY");
+    bool given = access_key && *access_key && secret_key && *secret_key;
+
+    config->access_key = given ? access_key : "local";
+    config->secret_key = given ? secret_key : "local";
+}
+
 static void open_engine(struct daemon *daemon, const struct dd_options *options)
 {
     struct dd_engine_config config = {
@@ -429,6 +440,8 @@ static void open_engine(struct daemon *daemon, const struct dd_options *options)
 
     memcpy(config.service.region, options->region, strlen(options->region) + 1);
     memcpy(config.service.account, options->account, sizeof config.service.account);
+    if (options->require_signature)
+        set_keys(&config);
     config.service.invocation_retries = (uint32_t)options->invocation_retries;
     config.service.operations_max = is_dev(options) ? DD_AWS_OPERATIONS_MAX : DD_OPERATIONS_MAX;
     config.service.bytes_max = is_dev(options) ? DD_AWS_BYTES_MAX : 0;

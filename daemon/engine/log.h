@@ -85,6 +85,10 @@ enum dd_level { DD_LEVEL_DEBUG, DD_LEVEL_INFO, DD_LEVEL_WARN, DD_LEVEL_ERROR };
     X(CONNECTION_REFUSED, WARN, "connection closed: unframeable bytes",                        \
       "A peer sent what is no message, or one over the limits.",                               \
       "Check that process `pid` speaks this protocol.")                                        \
+    X(REGION_DIFFERS, WARN, "requests are signed for another region",                          \
+      "A client of the HTTP API is configured for `region`, and this daemon's ARNs are of "    \
+      "`daemon_region`. It is served; each region is told once.",                              \
+      "Start the daemon with --region, or set AWS_REGION for the client.")                     \
     X(CONNECTIONS_FULL, WARN, "connection refused: too many",                                  \
       "The limit of connections is reached; it is told once until one ends.",                  \
       "Close unused clients, or let the daemon have more open files (`ulimit -n`).")           \
