@@ -326,6 +326,10 @@ static int describe(struct durabled *connection, const char *execution, struct p
     *out = (struct pages){0};
     do {
         rc = durabled_client_describe_page(connection, execution, true, after, &page, error);
+        /* One answer may be too small for the payloads of a page, but not for the rest. */
+        if (rc == DURABLED_REFUSED && strcmp(error->type, "RequestTooLargeException") == 0)
+            rc = durabled_client_describe_page(connection, execution, false, after, &page,
+                                               error);
         if (rc != DURABLED_OK)
             break;
         after += (int64_t)page.operations_len;
