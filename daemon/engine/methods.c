@@ -814,7 +814,7 @@ static void visit_head(void *user, const struct dd_head *head)
 
     dd_arn_format(list->engine, head, arn);
     msgpack_pack_map(&list->packer,
-                     6 + (size_t)(head->end_ms != 0) + (open && head->next_due_ms != 0));
+                     6 + (size_t)(head->end_ms != 0) + (open && head->until_ms != 0));
     pack_cstr(&list->packer, "arn", arn);
     pack_text(&list->packer, "name", head->name);
     pack_text(&list->packer, "function", head->function);
@@ -823,8 +823,8 @@ static void visit_head(void *user, const struct dd_head *head)
     pack_int(&list->packer, "start_ms", head->start_ms);
     if (head->end_ms)
         pack_int(&list->packer, "end_ms", head->end_ms);
-    if (open && head->next_due_ms)
-        pack_int(&list->packer, "until_ms", head->next_due_ms);
+    if (open && head->until_ms)
+        pack_int(&list->packer, "until_ms", head->until_ms);
     list->len++;
 }
 

@@ -188,6 +188,21 @@ def test_list_of_those_who_wait(world: World) -> None:
     assert "stamp" in world.ctl("history", "b").stdout
 
 
+def test_list_says_until_when_only_of_what_is_due(world: World) -> None:
+    """The end of the execution's own time is not what it waits for."""
+    world.start_daemon()
+    world.start_worker("approval", "--execution-timeout", "3600")
+    wait_for("the worker", lambda: world.log_events("WORKER_REGISTERED"))
+    ask_for_approval(world, "a")
+    ask_for_approval(world, "b", timeout=60)
+    b, a = world.ctl_json("ls")["executions"]
+    assert "until_ms" not in a
+    assert b["until_ms"] == world.show("b")["standing"]["until_ms"]
+    first, second = world.ctl("ls").stdout.splitlines()[1:]
+    assert "until" in first
+    assert "until" not in second
+
+
 def test_many_branches_are_folded(world: World) -> None:
     ready(world, "maps")
     world.start("maps", "a", {"items": 100})

@@ -199,6 +199,7 @@ static void random_change(struct fixture *f, struct dd_head *head)
     head->work_since_ms = head->work ? f->now_ms - (int64_t)dd_rng_below(&f->rng, 5) : 0;
     head->next_due_ms =
         dd_rng_below(&f->rng, 3) ? f->now_ms + (int64_t)dd_rng_below(&f->rng, 200) : 0;
+    head->until_ms = dd_rng_below(&f->rng, 3) ? f->now_ms : 0;
     head->events++;
 }
 
@@ -263,6 +264,7 @@ static void compare_head(const struct dd_head *a, const struct dd_head *b)
     assert_int_equal(a->work, b->work);
     assert_int_equal(a->work_since_ms, b->work_since_ms);
     assert_int_equal(a->next_due_ms, b->next_due_ms);
+    assert_int_equal(a->until_ms, b->until_ms);
     assert_int_equal(a->start_ms, b->start_ms);
     assert_int_equal(a->events, b->events);
     assert_int_equal(a->records, b->records);
