@@ -45,6 +45,12 @@ static int complain(const struct durabled_error *error)
     return exit_of(error->code);
 }
 
+static int out_of_memory(struct durabled_error *error)
+{
+    *error = (struct durabled_error){.code = DURABLED_NO_MEMORY, .text = "out of memory"};
+    return error->code;
+}
+
 static int usage(const char *problem)
 {
     fputs("durablectl: ", stderr);
@@ -309,51 +315,60 @@ static int run_ls(const struct args *args, struct durabled *connection)
 
 /* --- show, history ----------------------------------------------------------------------- */
 
-static int run_show(const struct args *args, struct durabled *connection)
+/* All pages of a description, which own the ARN; frees them on failure. */
+static int describe(struct durabled *connection, const char *execution, struct pages *out,
+                    const char **out_arn, struct durabled_error *error)
 {
-    struct durabled_description description;
-    struct durabled_error error;
-    struct screen screen;
-    struct story story;
-    struct doc doc;
-    int rc = durabled_client_describe(connection, args->subject, true, &description, &error);
+    struct durabled_description page;
+    int64_t after = 0;
+    bool more;
+    int rc;
 
+    *out = (struct pages){0};
+    do {
+        rc = durabled_client_describe_page(connection, execution, true, after, &page, error);
+        /* One answer may be too small for the payloads of a page, but not for the rest. */
+        if (rc == DURABLED_REFUSED && strcmp(error->type, "RequestTooLargeException") == 0)
+            rc = durabled_client_describe_page(connection, execution, false, after, &page,
+                                               error);
+        if (rc != DURABLED_OK)
+            break;
+        after += (int64_t)page.operations_len;
+        more = page.more && page.operations_len > 0;
+        execution = *out_arn = page.arn;
+        if (!pages_add(out, page.reply))
+            rc = out_of_memory(error);
+    } while (rc == DURABLED_OK && more);
     if (rc != DURABLED_OK)
-        return complain(&error);
-    if (args->json)
-        return put_reply(description.reply);
-    rc = story_load(connection, description.arn, false, &story, &error);
-    if (rc != DURABLED_OK) {
-        durabled_reply_free(description.reply);
-        return complain(&error);
-    }
-    screen_init(&screen, stdout);
-    if (doc_open(&doc, description.reply)) {
-        put_show(&screen, &doc.root, &story, now_ms());
-        doc_close(&doc);
-    }
-    story_free(&story);
-    durabled_reply_free(description.reply);
-    return EXIT_OK;
+        pages_free(out);
+    return rc;
 }
 
-static void put_story_json(const struct story *story)
+static int run_show(const struct args *args, struct durabled *connection)
 {
-    size_t shown = 0;
+    struct durabled_error error;
+    struct pages described;
+    struct screen screen;
+    struct story story;
+    const char *arn;
+    int rc;
 
-    fputs("{\"arn\": ", stdout);
-    put_json_text(stdout, story->pages[0].arn, strlen(story->pages[0].arn));
-    fputs(", \"events\": [", stdout);
-    for (size_t page = 0; page < story->len; page++) {
-        size_t len;
-        const msgpack_object *events = doc_array(&story->docs[page].root, "events", &len);
-
-        for (size_t i = 0; i < len; i++) {
-            fputs(shown++ > 0 ? ", " : "", stdout);
-            put_json(stdout, &events[i]);
-        }
+    if (describe(connection, args->subject, &described, &arn, &error) != DURABLED_OK)
+        return complain(&error);
+    if (args->json) {
+        put_json_pages(stdout, &described, "operations");
+        pages_free(&described);
+        return EXIT_OK;
     }
-    fputs("]}\n", stdout);
+    rc = story_load(connection, arn, false, &story, &error);
+    if (rc == DURABLED_OK) {
+        screen_init(&screen, stdout);
+        if (!put_show(&screen, &described, &story, args->socket, now_ms()))
+            rc = out_of_memory(&error);
+        story_free(&story);
+    }
+    pages_free(&described);
+    return rc == DURABLED_OK ? EXIT_OK : complain(&error);
 }
 
 static int run_history(const struct args *args, struct durabled *connection)
@@ -366,7 +381,7 @@ static int run_history(const struct args *args, struct durabled *connection)
         return complain(&error);
     screen_init(&screen, stdout);
     if (args->json)
-        put_story_json(&story);
+        put_json_pages(stdout, &story.pages, "events");
     else
         put_history(&screen, &story);
     story_free(&story);

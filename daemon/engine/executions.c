@@ -190,7 +190,7 @@ int dd_executions_history(struct dd_engine *engine, struct dd_resident *resident
     page.lengths = dd_alloc_array(history->items_max, sizeof *page.lengths);
     dd_buf_init(&history->events, DD_FRAME_MAX);
     dd_pack_init(&page.packer, &history->events);
-    rc = dd_journal_facts(engine->config.journal, head.id, visit_fact, &page, error);
+    rc = dd_journal_facts(engine->config.journal, head.id, page.low, visit_fact, &page, error);
     if (rc == 0 && history->reverse && page.len > 0)
         turn(&page);
     if (rc == 0 && history->events.failed)

@@ -51,6 +51,7 @@ struct dd_head {
     enum dd_work work;
     int64_t work_since_ms;
     int64_t next_due_ms; /* earliest timer: wait, retry, timeout, retention; 0: none */
+    int64_t until_ms;    /* earliest of what it waits for: no ExecutionTimeout, no retention */
     int64_t start_ms;
     int64_t end_ms;
     uint32_t events;  /* last EventId */
