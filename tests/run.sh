@@ -139,11 +139,12 @@ build_venv() {
         rm -rf "$venv"
         python3 -m venv "$venv"
     fi
-    # lmdb: a test edits a store behind the daemon's back. boto3 and the official SDK:
-    # clients of the HTTP API that we did not write; an older boto3 knows no durable
-    # executions. awslambdaric, awscli: Lambda's runtime client, and AWS's command line.
+    # lmdb: a test edits a store behind the daemon's back. boto3, the AWS CLI and the
+    # official SDK: clients of the HTTP API that we did not write; older ones know no
+    # durable executions. awslambdaric: Lambda's runtime client, which hosts them.
     "$venv/bin/pip" install --quiet --disable-pip-version-check './client/python[dev]' \
-        'lmdb<2' 'boto3>=1.43' 'aws-durable-execution-sdk-python>=3,<4' 'awslambdaric>=4' awscli
+        'lmdb<2' 'boto3>=1.43' 'awscli>=1.45' 'aws-durable-execution-sdk-python>=3,<4' \
+        'awslambdaric>=4'
     "$venv/bin/pip" install --quiet --disable-pip-version-check --no-deps --force-reinstall \
         ./client/python
 }
