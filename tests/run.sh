@@ -235,9 +235,39 @@ conformance_height() {
             conformance_suite "$judge"
             run_pytest release tests/conformance/python
             ;;
+        official-javascript)
+            if build_javascript; then
+                conformance_suite "$judge"
+            else
+                count "conformance ($judge)" 0 1
+            fi
+            ;;
         *) conformance_suite "$judge" ;;
         esac
     done
+}
+
+# Node.js as npm has it, and what tests/conformance/javascript needs below it. The runtime of
+# Lambda's functions compiles a part of itself, with the headers that come with Node.js.
+build_javascript() {
+    local node=$build/node packages=$build/javascript
+    local wanted=tests/conformance/javascript/package.json headers
+    command -v npm >/dev/null || install_packages npm
+    install_packages g++ make xz-utils
+    if [ ! -x "$node/node_modules/node/bin/node" ]; then
+        say "installing Node.js and the official SDK for JavaScript with npm"
+        mkdir -p "$node"
+        echo '{ "private": true }' >"$node/package.json"
+        npm install --prefix "$node" --no-audit --no-fund --loglevel=error node@22 || return
+    fi
+    cmp -s "$wanted" "$packages/installed.json" && return
+    rm -rf "$packages"
+    mkdir -p "$packages"
+    cp "$wanted" "$packages"
+    headers=$(echo "$node"/node_modules/node/node_modules/*/include)
+    PATH=$node/node_modules/node/bin:$PATH npm_config_nodedir=${headers%/include} \
+        npm install --prefix "$packages" --no-audit --no-fund --loglevel=error || return
+    cp "$wanted" "$packages/installed.json"
 }
 
 # conformance_suite JUDGE: the official suite.
@@ -270,7 +300,7 @@ needs_of() {
 
 all=$(awk -F'|' 'NF > 2 { gsub(/ /, "", $1); print $1 }' <<<"$heights")
 [ $# -gt 0 ] || set -- $all
-all_judges=(python official-python)
+all_judges=(python official-python official-javascript)
 judges=()
 chosen=()
 last=

@@ -6,10 +6,12 @@ JUDGE says whose handlers run, and how they are served:
 
     python               of our Python client, by its workers at `durabled serve`
     official-python      the same handlers with the official SDK, hosted by `durabled dev`
+    official-javascript  of the official SDK for JavaScript, hosted likewise
 
 DIRECTORY gets the daemon's data, everything that is logged, each execution's history and the
 suite's report. The last lines printed are two counts, of the requirements released with the
-suite and of newer ones, each after the requirements that were not met, with the reason.
+suite and of newer ones, each after the requirements that were not met, with the reason. One
+that the handlers' SDK can't express, as their template says, is named and not counted.
 
 DURABLED_BIN says where the programs are, CONFORMANCE_NEWER where newer requirements are.
 """
@@ -27,6 +29,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import official
 import serving
@@ -39,9 +42,9 @@ HERE = Path(__file__).parent
 @dataclass(frozen=True)
 class Judge:
     language: str
-    handlers: Callable[[Path], list[str | Path]]
-    """Puts them below a directory; gives the command that writes their template to a file
-    named behind it."""
+    handlers: Callable[[Path, dict[str, str]], list[str | Path]]
+    """Puts them below a directory, and what they need into an environment; gives the command
+    that writes their template to a file named behind it."""
     serve: Callable[[Path, Path, dict[str, str]], AbstractContextManager[serving.Served]]
     at_once: int
     """Most of a requirement's time is waiting for timers, so they share the cores well;
@@ -51,13 +54,19 @@ class Judge:
 JUDGES = {
     "python": Judge(
         "python",
-        lambda _: [sys.executable, HERE / "python/catalog.py"],
+        lambda *_: [sys.executable, HERE / "python/catalog.py"],
         serving.by_workers,
         at_once=24,
     ),
     "official-python": Judge(
         "python",
         official.python,
+        serving.by_hosting,
+        at_once=8,
+    ),
+    "official-javascript": Judge(
+        "javascript",
+        official.javascript,
         serving.by_hosting,
         at_once=8,
     ),
@@ -89,11 +98,11 @@ def environment(directory: Path) -> dict[str, str]:
     }
 
 
-def run_suite(name: str, judge: Judge, directory: Path) -> dict[str, str]:
-    """What is wrong with each requirement that is in the report; empty when nothing is."""
+def run_suite(name: str, judge: Judge, directory: Path) -> dict[str, dict[str, Any]]:
+    """What the suite reports of each requirement."""
     env = environment(directory)
     template = directory / "template.json"
-    subprocess.run([*judge.handlers(directory), template], env=env, check=True)
+    subprocess.run([*judge.handlers(directory, env), template], env=env, check=True)
 
     # The suite builds and deploys with `sam`; what it would deploy is running already.
     tools = directory / "tools"
@@ -121,12 +130,22 @@ def run_suite(name: str, judge: Judge, directory: Path) -> dict[str, str]:
         sys.exit(
             "conformance: the suite made no report\n" + (directory / "suite.log").read_text()
         )
-    return {
-        entry["id"]: "; ".join(entry["errors"]) or entry["status"]
-        if entry["status"] != "PASSED"
-        else ""
-        for entry in json.loads(report.read_text())["results"]
-    }
+    return {entry["id"]: entry for entry in json.loads(report.read_text())["results"]}
+
+
+def summarize(kind: str, ids: set[str], found: dict[str, dict[str, Any]]) -> None:
+    """Prints the requirements of one kind that were not met, and how many were."""
+    passed = failed = 0
+    for id_ in sorted(ids, key=by_number):
+        entry = found.get(id_, {"status": "not in the report"})
+        if entry["status"] == "PASSED":
+            passed += 1
+        elif entry["status"] == "NOT_IMPLEMENTED":
+            print(f"{id_}: not counted: {entry['reason']}")
+        else:
+            failed += 1
+            print(f"{id_}: {'; '.join(entry.get('errors', [])) or entry['status']}")
+    print(f"{kind}: {passed} passed, {failed} failed")
 
 
 def by_number(requirement: str) -> list[int]:
@@ -139,14 +158,10 @@ def main() -> None:
     directory.mkdir(parents=True)
     released, newer = gather_requirements(directory / "requirements")
     found = run_suite(name, JUDGES[name], directory)
-    for kind, ids in ("released", released), ("newer", newer):
-        wrong = {id_: found.get(id_, "not in the report") for id_ in ids}
-        wrong = {id_: why for id_, why in wrong.items() if why}
-        for id_ in sorted(wrong, key=by_number):
-            print(f"{id_}: {wrong[id_]}")
-        if not ids:
-            print("newer requirements are not at hand: CONFORMANCE_NEWER names their directory")
-        print(f"{kind}: {len(ids) - len(wrong)} passed, {len(wrong)} failed")
+    summarize("released", released, found)
+    if not newer:
+        print("newer requirements are not at hand: CONFORMANCE_NEWER names their directory")
+    summarize("newer", newer, found)
 
 
 if __name__ == "__main__":

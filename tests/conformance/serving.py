@@ -85,15 +85,10 @@ def by_workers(template: Path, directory: Path, env: dict[str, str]) -> Iterator
 
 @contextlib.contextmanager
 def by_hosting(template: Path, directory: Path, env: dict[str, str]) -> Iterator[Served]:
-    """`durabled dev`, which hosts what the template says as Lambda does."""
+    """`durabled dev`, which hosts what the template says, as Lambda does."""
     log = directory / "daemon.log"
     daemon = [BIN / "durabled", "dev", "--data", directory / "data", "--log-format", "json"]
-    daemon += ["--http", "127.0.0.1:0", "--execution-timeout", "300"]
-    for function in functions(template):
-        variables = [f"{key}={value}" for key, value in function.environment.items()]
-        daemon += ["--function", function.name, "--", "env", "-C", function.code]
-        daemon += ["AWS_LAMBDA_LOG_FORMAT=JSON", "AWS_LAMBDA_LOG_LEVEL=INFO", *variables]
-        daemon += [sys.executable, "-m", "awslambdaric", function.handler]
+    daemon += ["--http", "127.0.0.1:0", "--template", template]
     with running(daemon, log, env, directory):
         url = wait_for("the daemon", lambda: events(log, "READY"))[0]["http"]
         yield Served(url, lambda: [event["line"] for event in events(log, "FUNCTION_WROTE")])
