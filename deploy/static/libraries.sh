@@ -212,7 +212,7 @@ build_msgpack() {
     with_cmake "$source" -DMSGPACK_ENABLE_SHARED=OFF -DMSGPACK_BUILD_EXAMPLES=OFF \
         -DMSGPACK_BUILD_TESTS=OFF
     pc msgpack 4.0.0 -lmsgpackc
-    cp "$source/COPYING" "$prefix/licence"
+    cat "$source/COPYING" "$source/LICENSE_1_0.txt" >"$prefix/licence"
 }
 
 build_jansson() {
