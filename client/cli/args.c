@@ -20,7 +20,8 @@ enum verb_bit {
     DOCTOR = 128,
     FUNCTIONS = 256,
     CALLBACK = 512,
-    EVERY = 1023,
+    ENV = 1024,
+    EVERY = 2047,
 };
 
 static const struct verb {
@@ -41,6 +42,8 @@ static const struct verb {
     {"log-level", LOG_LEVEL, 0, 1, "[LEVEL]",
      "Print the daemon's log level, or set it: DEBUG, INFO, WARN, ERROR"},
     {"functions", FUNCTIONS, 0, 0, "", "Functions ever registered, and their workers"},
+    {"env", ENV, 0, 0, "",
+     "Print what points AWS's clients at the daemon: eval \"$(durablectl env)\""},
     {"doctor", DOCTOR, 0, 0, "", "Check that all is well; say what cures what is not"},
 };
 
@@ -80,7 +83,8 @@ static const struct row {
     {"function", OPTION_FUNCTION, "NAME", LS, "Only executions of this function"},
     {"since", OPTION_SINCE, "WHEN", LS,
      "Started since: 90s, 15m, 2h, 3d, or 2026-11-23[T14:03]"},
-    {"waiting", OPTION_WAITING, NULL, LS, "Only those that wait for time"},
+    {"waiting", OPTION_WAITING, NULL, LS,
+     "Only those that wait for time, a callback or an invoke"},
     {"limit", OPTION_LIMIT, "N", LS, "At most so many; 0: all (100)"},
     {"follow", 'f', NULL, LOGS, "Go on until the execution ends"},
     {"json", OPTION_JSON, NULL, EVERY, "For programs: one JSON document, or one a line"},

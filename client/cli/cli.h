@@ -77,6 +77,8 @@ const char *unpaint(const struct screen *screen);
 size_t put_safe(FILE *out, const char *text, size_t len, size_t columns);
 size_t put_safe_cstr(FILE *out, const char *text, size_t columns);
 void put_spaces(FILE *out, size_t count);
+/* Writes it as one word of a shell, safe as above. */
+void put_quoted(FILE *out, const char *text, size_t len);
 
 int64_t now_ms(void);
 /* "14:03", "14:03:05" when near, with the date when not today. Local time. */
@@ -106,36 +108,68 @@ struct durabled_text doc_text(const msgpack_object *map, const char *key);
 bool doc_is(const msgpack_object *map, const char *key, const char *text);
 /* An array member: its elements, `*out_len` of them. */
 const msgpack_object *doc_array(const msgpack_object *map, const char *key, size_t *out_len);
+/* Negative, 0 or positive, by the bytes; neither may be absent. */
+int text_order(struct durabled_text a, struct durabled_text b);
+
+/* The pages of what does not fit into one answer. Start it as {0}. */
+struct pages {
+    struct durabled_reply **replies;
+    struct doc *docs;
+    size_t len;
+};
+
+/* Takes the reply, whatever is returned. False: no memory. */
+bool pages_add(struct pages *pages, struct durabled_reply *reply);
+void pages_free(struct pages *pages);
+/* The elements of the array `key` of all pages, in order (free); NULL: no memory. */
+const msgpack_object **pages_items(const struct pages *pages, const char *key, size_t *out_len);
+
 /* Any value as JSON, on one line. */
 void put_json(FILE *out, const msgpack_object *value);
 void put_json_text(FILE *out, const char *text, size_t len);
+/* The first page as one document, with the array `key` of all pages; ends the line. */
+void put_json_pages(FILE *out, const struct pages *pages, const char *key);
 
 /* --- history.c --------------------------------------------------------------------------- */
 
-/* All pages of a history. */
+/* A whole history. */
 struct story {
-    struct durabled_history *pages;
-    struct doc *docs;
+    struct pages pages;
+    const msgpack_object **events;
     size_t len;
+    const msgpack_object **by_id; /* those of operations, of each one together */
+    size_t by_id_len;
+    const msgpack_object **failures; /* failed invocations */
+    size_t failures_len;
 };
 
 int story_load(struct durabled *connection, const char *execution, bool data, struct story *out,
                struct durabled_error *error);
 void story_free(struct story *story);
+/* The first event of the operation `id`, which says how it was started; NULL: none. */
+const msgpack_object *story_start(const struct story *story, struct durabled_text id);
 /* How often the step `id` was interrupted: a failed invocation came after its
  * START and before its end. */
 size_t story_interruptions(const struct story *story, struct durabled_text id);
+/* <EventType>Details. */
+const msgpack_object *event_details(const msgpack_object *event);
 void put_history(const struct screen *screen, const struct story *story);
 
 /* --- show.c, sentence.c ------------------------------------------------------------------ */
 
-/* `described`: the answer of execution.describe. */
-void put_show(const struct screen *screen, const msgpack_object *described,
-              const struct story *story, int64_t now_ms);
+/* `described`: all pages of execution.describe. `socket`: what a command to paste must
+ * name; NULL: nothing. False: no memory. */
+bool put_show(const struct screen *screen, const struct pages *described,
+              const struct story *story, const char *socket, int64_t now_ms);
 
-/* Why the execution stands where it stands; ends in a full stop. Pure. Texts in it
- * are as the peer gave them. */
-void format_sentence(char *out, size_t size, const msgpack_object *described, int64_t now_ms);
+/* Why the execution stands where it stands; ends in a full stop. `described`: a page of
+ * execution.describe. Pure. Texts in it are as the peer gave them. */
+void format_sentence(char *out, size_t size, const msgpack_object *described,
+                     const struct story *story, int64_t now_ms);
+/* What people know a callback by: itself, or the start of the context of
+ * wait_for_callback around it. */
+const msgpack_object *known_callback(const msgpack_object *operation,
+                                     const struct story *story);
 
 /* --- doctor.c ---------------------------------------------------------------------------- */
 

@@ -1,5 +1,6 @@
-/* MessagePack documents: reading members, printing as JSON. */
+/* MessagePack documents: reading members and pages, printing as JSON. */
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "cli.h"
@@ -22,17 +23,20 @@ void doc_close(struct doc *doc)
     msgpack_zone_destroy(&doc->zone);
 }
 
+static bool is_key(const msgpack_object_kv *member, const char *key)
+{
+    return member->key.type == MSGPACK_OBJECT_STR && member->key.via.str.size == strlen(key) &&
+           memcmp(member->key.via.str.ptr, key, member->key.via.str.size) == 0;
+}
+
 const msgpack_object *doc_get(const msgpack_object *map, const char *key)
 {
-    size_t len = strlen(key);
-
     if (!map || map->type != MSGPACK_OBJECT_MAP)
         return NULL;
     for (uint32_t i = 0; i < map->via.map.size; i++) {
         const msgpack_object_kv *member = &map->via.map.ptr[i];
 
-        if (member->key.type == MSGPACK_OBJECT_STR && member->key.via.str.size == len &&
-            memcmp(member->key.via.str.ptr, key, len) == 0)
+        if (is_key(member, key))
             return member->val.type == MSGPACK_OBJECT_NIL ? NULL : &member->val;
     }
     return NULL;
@@ -72,6 +76,65 @@ const msgpack_object *doc_array(const msgpack_object *map, const char *key, size
         return NULL;
     *out_len = value->via.array.size;
     return value->via.array.ptr;
+}
+
+int text_order(struct durabled_text a, struct durabled_text b)
+{
+    int order = memcmp(a.data, b.data, a.len < b.len ? a.len : b.len);
+
+    return order != 0 ? order : (a.len > b.len) - (a.len < b.len);
+}
+
+/* --- pages ------------------------------------------------------------------------------- */
+
+bool pages_add(struct pages *pages, struct durabled_reply *reply)
+{
+    size_t len = pages->len + 1;
+    struct durabled_reply **replies = realloc(pages->replies, len * sizeof(void *));
+    struct doc *docs = replies ? realloc(pages->docs, len * sizeof *docs) : NULL;
+
+    if (replies)
+        pages->replies = replies;
+    if (docs)
+        pages->docs = docs;
+    if (!docs || !doc_open(&docs[pages->len], reply)) {
+        durabled_reply_free(reply);
+        return false;
+    }
+    replies[pages->len++] = reply;
+    return true;
+}
+
+void pages_free(struct pages *pages)
+{
+    for (size_t i = 0; i < pages->len; i++) {
+        doc_close(&pages->docs[i]);
+        durabled_reply_free(pages->replies[i]);
+    }
+    free(pages->docs);
+    free(pages->replies);
+    *pages = (struct pages){0};
+}
+
+const msgpack_object **pages_items(const struct pages *pages, const char *key, size_t *out_len)
+{
+    const msgpack_object **items;
+    size_t total = 0, len;
+
+    for (size_t page = 0; page < pages->len; page++) {
+        (void)doc_array(&pages->docs[page].root, key, &len);
+        total += len;
+    }
+    items = malloc((total + 1) * sizeof(void *));
+    *out_len = items ? total : 0;
+    total = 0;
+    for (size_t page = 0; items && page < pages->len; page++) {
+        const msgpack_object *objects = doc_array(&pages->docs[page].root, key, &len);
+
+        for (size_t i = 0; i < len; i++)
+            items[total++] = &objects[i];
+    }
+    return items;
 }
 
 /* --- JSON -------------------------------------------------------------------------------- */
@@ -157,4 +220,43 @@ void put_json(FILE *out, const msgpack_object *value)
         break;
     }
     fputs("null", out);
+}
+
+static void put_json_items(FILE *out, const struct pages *pages, const char *key)
+{
+    size_t shown = 0;
+
+    fputc('[', out);
+    for (size_t page = 0; page < pages->len; page++) {
+        size_t len;
+        const msgpack_object *items = doc_array(&pages->docs[page].root, key, &len);
+
+        for (size_t i = 0; i < len; i++) {
+            fputs(shown++ > 0 ? ", " : "", out);
+            put_json(out, &items[i]);
+        }
+    }
+    fputc(']', out);
+}
+
+void put_json_pages(FILE *out, const struct pages *pages, const char *key)
+{
+    const msgpack_object *first = &pages->docs[0].root;
+    size_t shown = 0;
+
+    fputc('{', out);
+    for (uint32_t i = 0; first->type == MSGPACK_OBJECT_MAP && i < first->via.map.size; i++) {
+        const msgpack_object_kv *member = &first->via.map.ptr[i];
+
+        if (is_key(member, "more"))
+            continue;
+        fputs(shown++ > 0 ? ", " : "", out);
+        put_json(out, &member->key);
+        fputs(": ", out);
+        if (is_key(member, key))
+            put_json_items(out, pages, key);
+        else
+            put_json(out, &member->val);
+    }
+    fputs("}\n", out);
 }

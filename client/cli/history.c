@@ -4,85 +4,7 @@
 
 #include "cli.h"
 
-/* --- loading ----------------------------------------------------------------------------- */
-
-static bool story_add(struct story *story, struct durabled_history page)
-{
-    size_t len = story->len + 1;
-    struct durabled_history *pages = realloc(story->pages, len * sizeof *pages);
-    struct doc *docs = pages ? realloc(story->docs, len * sizeof *docs) : NULL;
-
-    if (pages)
-        story->pages = pages;
-    if (docs)
-        story->docs = docs;
-    if (!docs || !doc_open(&docs[story->len], page.reply)) {
-        durabled_reply_free(page.reply);
-        return false;
-    }
-    pages[story->len++] = page;
-    return true;
-}
-
-int story_load(struct durabled *connection, const char *execution, bool data, struct story *out,
-               struct durabled_error *error)
-{
-    struct durabled_history page;
-    int64_t after = 0;
-    int rc;
-
-    *out = (struct story){0};
-    do {
-        rc = durabled_client_history(connection, execution, after, data, &page, error);
-        if (rc == DURABLED_OK) {
-            after = page.len > 0 ? page.items[page.len - 1].id : after;
-            page.more = page.more && page.len > 0;
-            if (!story_add(out, page)) {
-                (void)snprintf(error->text, sizeof error->text, "out of memory for a history");
-                rc = error->code = DURABLED_NO_MEMORY;
-            }
-        }
-    } while (rc == DURABLED_OK && page.more);
-    if (rc != DURABLED_OK)
-        story_free(out);
-    return rc;
-}
-
-void story_free(struct story *story)
-{
-    for (size_t i = 0; i < story->len; i++) {
-        doc_close(&story->docs[i]);
-        durabled_reply_free(story->pages[i].reply);
-    }
-    free(story->docs);
-    free(story->pages);
-    *story = (struct story){0};
-}
-
-/* --- walking ----------------------------------------------------------------------------- */
-
-/* All events of all pages. Start it as {0}. */
-struct walk {
-    size_t page, event;
-};
-
-static const msgpack_object *next_event(const struct story *story, struct walk *walk)
-{
-    for (; walk->page < story->len; walk->page++, walk->event = 0) {
-        const msgpack_object *events;
-        size_t len;
-
-        events = doc_array(&story->docs[walk->page].root, "events", &len);
-        if (walk->event < len)
-            return &events[walk->event++];
-    }
-    return NULL;
-}
-
-static bool same_text(struct durabled_text a, struct durabled_text b)
-{
-    return a.data && b.data && a.len == b.len && memcmp(a.data, b.data, a.len) == 0;
-}
+/* --- events ------------------------------------------------------------------------------ */
 
 static bool ends_with(struct durabled_text text, const char *end)
 {
@@ -91,7 +13,7 @@ static bool ends_with(struct durabled_text text, const char *end)
     return text.len >= len && memcmp(text.data + text.len - len, end, len) == 0;
 }
 
-static const msgpack_object *event_details(const msgpack_object *event)
+const msgpack_object *event_details(const msgpack_object *event)
 {
     struct durabled_text type = doc_text(event, "EventType");
     char key[80];
@@ -100,32 +22,129 @@ static const msgpack_object *event_details(const msgpack_object *event)
     return doc_get(event, key);
 }
 
-static bool is_failed_invocation(const msgpack_object *event)
-{
-    return doc_is(event, "EventType", "InvocationCompleted") &&
-           doc_get(doc_get(event_details(event), "Error"), "Payload") != NULL;
-}
-
-/* A failed invocation whose error payload was left out still has an Error. */
 static bool is_failure(const msgpack_object *event)
 {
-    return is_failed_invocation(event) || (doc_is(event, "EventType", "InvocationCompleted") &&
-                                           doc_get(event_details(event), "Error") != NULL);
+    return doc_is(event, "EventType", "InvocationCompleted") &&
+           doc_get(event_details(event), "Error") != NULL;
+}
+
+/* --- loading ----------------------------------------------------------------------------- */
+
+static int compare_by_id(const void *a, const void *b)
+{
+    const msgpack_object *one = *(const msgpack_object *const *)a,
+                         *other = *(const msgpack_object *const *)b;
+    int order = text_order(doc_text(one, "Id"), doc_text(other, "Id"));
+    int64_t number = doc_int(one, "EventId"), other_number = doc_int(other, "EventId");
+
+    return order != 0 ? order : (number > other_number) - (number < other_number);
+}
+
+static bool story_index(struct story *story)
+{
+    story->events = pages_items(&story->pages, "events", &story->len);
+    story->by_id = malloc((story->len + 1) * sizeof(void *));
+    story->failures = malloc((story->len + 1) * sizeof(void *));
+    if (!story->events || !story->by_id || !story->failures)
+        return false;
+    for (size_t i = 0; i < story->len; i++) {
+        if (doc_text(story->events[i], "Id").data)
+            story->by_id[story->by_id_len++] = story->events[i];
+        if (is_failure(story->events[i]))
+            story->failures[story->failures_len++] = story->events[i];
+    }
+    qsort(story->by_id, story->by_id_len, sizeof(void *), compare_by_id);
+    return true;
+}
+
+int story_load(struct durabled *connection, const char *execution, bool data, struct story *out,
+               struct durabled_error *error)
+{
+    struct durabled_history page;
+    bool more, enough = true;
+    int64_t after = 0;
+    int rc;
+
+    *out = (struct story){0};
+    do {
+        rc = durabled_client_history(connection, execution, after, data, &page, error);
+        if (rc != DURABLED_OK)
+            break;
+        after = page.len > 0 ? page.items[page.len - 1].id : after;
+        more = page.more && page.len > 0;
+        execution = page.arn;
+        enough = pages_add(&out->pages, page.reply);
+    } while (enough && more);
+    if (rc == DURABLED_OK && !(enough && story_index(out))) {
+        (void)snprintf(error->text, sizeof error->text, "out of memory for a history");
+        rc = error->code = DURABLED_NO_MEMORY;
+    }
+    if (rc != DURABLED_OK)
+        story_free(out);
+    return rc;
+}
+
+void story_free(struct story *story)
+{
+    free(story->events);
+    free(story->by_id);
+    free(story->failures);
+    pages_free(&story->pages);
+    *story = (struct story){0};
+}
+
+/* --- looking up -------------------------------------------------------------------------- */
+
+/* Where the events of the operation `id` begin in `by_id`. */
+static size_t story_find(const struct story *story, struct durabled_text id)
+{
+    size_t low = 0, high = id.data ? story->by_id_len : 0;
+
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+
+        if (text_order(doc_text(story->by_id[middle], "Id"), id) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+/* The event at `at` of `by_id`, when it is of the operation `id`. */
+static const msgpack_object *story_at(const struct story *story, size_t at,
+                                      struct durabled_text id)
+{
+    if (!id.data || at >= story->by_id_len ||
+        text_order(doc_text(story->by_id[at], "Id"), id) != 0)
+        return NULL;
+    return story->by_id[at];
+}
+
+const msgpack_object *story_start(const struct story *story, struct durabled_text id)
+{
+    return story_at(story, story_find(story, id), id);
+}
+
+/* The last event of the operation `id` before the event `number`; NULL: none. */
+static const msgpack_object *last_before(const struct story *story, struct durabled_text id,
+                                         int64_t number)
+{
+    const msgpack_object *event, *last = NULL;
+
+    for (size_t at = story_find(story, id);
+         (event = story_at(story, at, id)) != NULL && doc_int(event, "EventId") < number; at++)
+        last = event;
+    return last;
 }
 
 size_t story_interruptions(const struct story *story, struct durabled_text id)
 {
-    struct walk walk = {0};
-    const msgpack_object *event;
     size_t interruptions = 0;
-    bool open = false;
 
-    while ((event = next_event(story, &walk)) != NULL) {
-        if (is_failure(event))
-            interruptions += open;
-        else if (same_text(doc_text(event, "Id"), id))
-            open = doc_is(event, "EventType", "StepStarted");
-    }
+    for (size_t i = 0; i < story->failures_len; i++)
+        interruptions += doc_is(last_before(story, id, doc_int(story->failures[i], "EventId")),
+                                "EventType", "StepStarted");
     return interruptions;
 }
 
@@ -140,22 +159,14 @@ static enum colour event_colour(struct durabled_text type)
     return ends_with(type, "Started") ? CYAN : DIM;
 }
 
-/* How deep the event's operation lies: its parents, by their Started events. */
+/* How deep the event's operation lies. */
 static size_t depth_of(const struct story *story, const msgpack_object *event)
 {
     struct durabled_text parent = doc_text(event, "ParentId");
     size_t depth = 0;
 
-    while (parent.data && depth < 16) {
-        struct walk walk = {0};
-        const msgpack_object *other;
-
-        while ((other = next_event(story, &walk)) != NULL)
-            if (same_text(doc_text(other, "Id"), parent))
-                break;
-        depth++;
-        parent = doc_text(other, "ParentId");
-    }
+    for (; parent.data && depth < 16; depth++)
+        parent = doc_text(story_start(story, parent), "ParentId");
     return depth;
 }
 
@@ -187,20 +198,13 @@ static void put_error(FILE *out, const msgpack_object *wrapper)
 static void put_interrupted(const struct screen *screen, const struct story *story,
                             int64_t failure_id)
 {
-    struct walk walk = {0};
-    const msgpack_object *event;
-
-    while ((event = next_event(story, &walk)) != NULL &&
-           doc_int(event, "EventId") < failure_id) {
+    for (size_t i = 0; i < story->len && doc_int(story->events[i], "EventId") < failure_id;
+         i++) {
+        const msgpack_object *event = story->events[i];
         struct durabled_text id = doc_text(event, "Id"), name = doc_text(event, "Name");
-        struct walk rest = walk;
-        const msgpack_object *later;
-        bool open = doc_is(event, "EventType", "StepStarted");
 
-        while (open && (later = next_event(story, &rest)) != NULL &&
-               doc_int(later, "EventId") < failure_id)
-            open = !same_text(doc_text(later, "Id"), id);
-        if (!open)
+        if (!doc_is(event, "EventType", "StepStarted") ||
+            last_before(story, id, failure_id) != event)
             continue;
         fprintf(screen->out, "; %s", paint(screen, YELLOW));
         if (name.data)
@@ -219,23 +223,32 @@ static void put_duration(FILE *out, const char *format_before, int64_t seconds)
     fprintf(out, "%s%s", format_before, duration);
 }
 
-/* Of a callback; 0: none. */
-static void put_seconds(FILE *out, const char *what, int64_t seconds)
+/* What a callback or an invoke was started with. */
+static void put_started(FILE *out, const msgpack_object *details)
 {
-    if (seconds == 0)
-        return;
-    put_duration(out, what, seconds);
-    fputc(' ', out);
-}
+    static const struct {
+        const char *member, *label;
+    } texts[] = {{"CallbackId", "callback"},
+                 {"FunctionName", "function"},
+                 {"TenantId", ", tenant"},
+                 {"DurableExecutionArn", ", execution"}};
+    int64_t timeout = doc_int(details, "Timeout"),
+            heartbeat = doc_int(details, "HeartbeatTimeout");
 
-/* Of an invoke. */
-static void put_function(FILE *out, struct durabled_text function)
-{
-    if (!function.data)
-        return;
-    fputs("of ", out);
-    (void)put_safe(out, function.data, function.len, 60);
-    fputc(' ', out);
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        struct durabled_text text = doc_text(details, texts[i].member);
+
+        if (!text.data)
+            continue;
+        fprintf(out, "%s ", texts[i].label);
+        (void)put_safe(out, text.data, text.len, 0);
+    }
+    if (timeout > 0)
+        put_duration(out, ", timeout ", timeout);
+    if (heartbeat > 0)
+        put_duration(out, ", heartbeat ", heartbeat);
+    if (doc_text(doc_get(details, "Input"), "Payload").data)
+        fputs(", ", out);
 }
 
 static void put_details(const struct screen *screen, const struct story *story,
@@ -248,14 +261,14 @@ static void put_details(const struct screen *screen, const struct story *story,
 
     if (attempt > 1 || delay > 0)
         fprintf(screen->out, "attempt %lld ", (long long)attempt);
+    if (doc_is(event, "EventType", "CallbackStarted") ||
+        doc_is(event, "EventType", "ChainedInvokeStarted"))
+        put_started(screen->out, details);
     put_payload(screen->out, "input", doc_get(details, "Input"));
     put_payload(screen->out, "result", doc_get(details, "Result"));
     put_error(screen->out, doc_get(details, "Error"));
     if (delay > 0)
         put_duration(screen->out, ", again in ", delay);
-    put_seconds(screen->out, "timeout ", doc_int(details, "Timeout"));
-    put_seconds(screen->out, "heartbeat ", doc_int(details, "HeartbeatTimeout"));
-    put_function(screen->out, doc_text(details, "FunctionName"));
     if (doc_is(event, "EventType", "WaitStarted"))
         put_duration(screen->out, "for ", doc_int(details, "Duration"));
     if (doc_is(event, "EventType", "InvocationCompleted")) {
@@ -284,24 +297,10 @@ static void put_again(const struct screen *screen, const struct story *story,
                 unpaint(screen));
 }
 
-/* What an event concerns; only the first of an operation carries its name. */
-static struct durabled_text name_of(const struct story *story, const msgpack_object *event)
-{
-    struct durabled_text name = doc_text(event, "Name"), id = doc_text(event, "Id");
-    struct walk walk = {0};
-    const msgpack_object *other;
-
-    while (!name.data && id.data && (other = next_event(story, &walk)) != NULL &&
-           other != event)
-        if (same_text(doc_text(other, "Id"), id))
-            name = doc_text(other, "Name");
-    return name;
-}
-
 static void put_event(const struct screen *screen, const struct story *story,
                       const msgpack_object *event)
 {
-    struct durabled_text type = doc_text(event, "EventType"), name = name_of(story, event);
+    struct durabled_text type = doc_text(event, "EventType"), name = doc_text(event, "Name");
     size_t depth = depth_of(story, event), used;
     char clock[24];
 
@@ -321,11 +320,8 @@ static void put_event(const struct screen *screen, const struct story *story,
 
 void put_history(const struct screen *screen, const struct story *story)
 {
-    struct walk walk = {0};
-    const msgpack_object *event;
-
     fprintf(screen->out, "%s   #  time          event                operation          %s\n",
             paint(screen, BOLD), unpaint(screen));
-    while ((event = next_event(story, &walk)) != NULL)
-        put_event(screen, story, event);
+    for (size_t i = 0; i < story->len; i++)
+        put_event(screen, story, story->events[i]);
 }

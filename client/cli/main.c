@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli.h"
 
@@ -42,6 +43,12 @@ static int complain(const struct durabled_error *error)
     (void)put_safe_cstr(stderr, error->text, 0);
     fputc('\n', stderr);
     return exit_of(error->code);
+}
+
+static int out_of_memory(struct durabled_error *error)
+{
+    *error = (struct durabled_error){.code = DURABLED_NO_MEMORY, .text = "out of memory"};
+    return error->code;
 }
 
 static int usage(const char *problem)
@@ -308,51 +315,60 @@ static int run_ls(const struct args *args, struct durabled *connection)
 
 /* --- show, history ----------------------------------------------------------------------- */
 
-static int run_show(const struct args *args, struct durabled *connection)
+/* All pages of a description, which own the ARN; frees them on failure. */
+static int describe(struct durabled *connection, const char *execution, struct pages *out,
+                    const char **out_arn, struct durabled_error *error)
 {
-    struct durabled_description description;
-    struct durabled_error error;
-    struct screen screen;
-    struct story story;
-    struct doc doc;
-    int rc = durabled_client_describe(connection, args->subject, true, &description, &error);
+    struct durabled_description page;
+    int64_t after = 0;
+    bool more;
+    int rc;
 
+    *out = (struct pages){0};
+    do {
+        rc = durabled_client_describe_page(connection, execution, true, after, &page, error);
+        /* One answer may be too small for the payloads of a page, but not for the rest. */
+        if (rc == DURABLED_REFUSED && strcmp(error->type, "RequestTooLargeException") == 0)
+            rc = durabled_client_describe_page(connection, execution, false, after, &page,
+                                               error);
+        if (rc != DURABLED_OK)
+            break;
+        after += (int64_t)page.operations_len;
+        more = page.more && page.operations_len > 0;
+        execution = *out_arn = page.arn;
+        if (!pages_add(out, page.reply))
+            rc = out_of_memory(error);
+    } while (rc == DURABLED_OK && more);
     if (rc != DURABLED_OK)
-        return complain(&error);
-    if (args->json)
-        return put_reply(description.reply);
-    rc = story_load(connection, description.arn, false, &story, &error);
-    if (rc != DURABLED_OK) {
-        durabled_reply_free(description.reply);
-        return complain(&error);
-    }
-    screen_init(&screen, stdout);
-    if (doc_open(&doc, description.reply)) {
-        put_show(&screen, &doc.root, &story, now_ms());
-        doc_close(&doc);
-    }
-    story_free(&story);
-    durabled_reply_free(description.reply);
-    return EXIT_OK;
+        pages_free(out);
+    return rc;
 }
 
-static void put_story_json(const struct story *story)
+static int run_show(const struct args *args, struct durabled *connection)
 {
-    size_t shown = 0;
+    struct durabled_error error;
+    struct pages described;
+    struct screen screen;
+    struct story story;
+    const char *arn;
+    int rc;
 
-    fputs("{\"arn\": ", stdout);
-    put_json_text(stdout, story->pages[0].arn, strlen(story->pages[0].arn));
-    fputs(", \"events\": [", stdout);
-    for (size_t page = 0; page < story->len; page++) {
-        size_t len;
-        const msgpack_object *events = doc_array(&story->docs[page].root, "events", &len);
-
-        for (size_t i = 0; i < len; i++) {
-            fputs(shown++ > 0 ? ", " : "", stdout);
-            put_json(stdout, &events[i]);
-        }
+    if (describe(connection, args->subject, &described, &arn, &error) != DURABLED_OK)
+        return complain(&error);
+    if (args->json) {
+        put_json_pages(stdout, &described, "operations");
+        pages_free(&described);
+        return EXIT_OK;
     }
-    fputs("]}\n", stdout);
+    rc = story_load(connection, arn, false, &story, &error);
+    if (rc == DURABLED_OK) {
+        screen_init(&screen, stdout);
+        if (!put_show(&screen, &described, &story, args->socket, now_ms()))
+            rc = out_of_memory(&error);
+        story_free(&story);
+    }
+    pages_free(&described);
+    return rc == DURABLED_OK ? EXIT_OK : complain(&error);
 }
 
 static int run_history(const struct args *args, struct durabled *connection)
@@ -365,7 +381,7 @@ static int run_history(const struct args *args, struct durabled *connection)
         return complain(&error);
     screen_init(&screen, stdout);
     if (args->json)
-        put_story_json(&story);
+        put_json_pages(stdout, &story.pages, "events");
     else
         put_history(&screen, &story);
     story_free(&story);
@@ -514,6 +530,56 @@ static int run_functions(const struct args *args, struct durabled *connection)
     return EXIT_OK;
 }
 
+/* A value as the shell takes it. */
+static void put_export(const char *name, const char *value)
+{
+    fprintf(stdout, "export %s='", name);
+    for (; *value; value++) {
+        if (*value == '\'')
+            fputs("'\\''", stdout);
+        else
+            putchar(*value);
+    }
+    fputs("'\n", stdout);
+}
+
+/* Whether AWS's clients find credentials as things are. */
+static bool has_credentials(void)
+{
+    const char *profile = getenv("AWS_PROFILE"), *key = getenv("AWS_ACCESS_KEY_ID");
+    const char *home = getenv("HOME");
+    char path[4096];
+
+    (void)snprintf(path, sizeof path, "%s/.aws/credentials", home ? home : "");
+    return (profile && *profile) || (key && *key) || access(path, R_OK) == 0;
+}
+
+/* Credentials are made up only where there are none: the daemon does not check them, unless
+ * it is told to. */
+static int run_env(const struct args *args, struct durabled *connection)
+{
+    struct durabled_status status;
+    struct durabled_error error;
+
+    if (durabled_client_status(connection, &status, &error) != DURABLED_OK)
+        return complain(&error);
+    if (args->json)
+        return put_reply(status.reply);
+    put_export("DURABLED_SOCKET", status.socket);
+    if (*status.http)
+        put_export("AWS_ENDPOINT_URL_LAMBDA", status.http);
+    else
+        fputs("# the daemon does not answer AWS's API; start it with --http\n", stdout);
+    put_export("AWS_REGION", status.region);
+    put_export("AWS_DEFAULT_REGION", status.region);
+    if (!has_credentials()) {
+        put_export("AWS_ACCESS_KEY_ID", "local");
+        put_export("AWS_SECRET_ACCESS_KEY", "local");
+    }
+    durabled_reply_free(status.reply);
+    return EXIT_OK;
+}
+
 /* --- main -------------------------------------------------------------------------------- */
 
 static const struct {
@@ -524,7 +590,7 @@ static const struct {
     {"show", run_show},           {"history", run_history},
     {"callback", run_callback},   {"stop", run_stop},
     {"logs", run_logs},           {"log-level", run_log_level},
-    {"functions", run_functions},
+    {"functions", run_functions}, {"env", run_env},
 };
 
 static int run_verb(const struct args *args)

@@ -13,30 +13,18 @@ static const char *kind_of(const msgpack_object *operation)
     return doc_is(operation, "Type", "CHAINED_INVOKE") ? "invoke" : "step";
 }
 
-/* The name that an operation goes by: of a wait-for-callback's callback, that of the
- * operation around it. */
-static struct durabled_text name_of(const msgpack_object *described,
-                                    const msgpack_object *operation)
+const msgpack_object *known_callback(const msgpack_object *operation, const struct story *story)
 {
-    struct durabled_text parent = doc_text(operation, "ParentId");
-    size_t len;
-    const msgpack_object *operations = doc_array(described, "operations", &len);
+    const msgpack_object *parent = story_start(story, doc_text(operation, "ParentId"));
 
-    for (size_t i = 0; parent.data && i < len; i++) {
-        struct durabled_text id = doc_text(&operations[i], "Id");
-
-        if (id.len == parent.len && memcmp(id.data, parent.data, id.len) == 0 &&
-            doc_is(&operations[i], "SubType", "WaitForCallback"))
-            return doc_text(&operations[i], "Name");
-    }
-    return doc_text(operation, "Name");
+    return doc_is(parent, "SubType", "WaitForCallback") ? parent : operation;
 }
 
 /* "`cooling_off`", "the callback `approval`", "an unnamed wait". */
-static void format_subject(char *out, size_t size, const msgpack_object *described,
-                           const msgpack_object *operation)
+static void format_subject(char *out, size_t size, const msgpack_object *operation,
+                           const struct story *story)
 {
-    struct durabled_text name = name_of(described, operation);
+    struct durabled_text name = doc_text(known_callback(operation, story), "Name");
     const char *kind = kind_of(operation);
     bool said = strcmp(kind, "callback") == 0 || strcmp(kind, "invoke") == 0;
 
@@ -126,10 +114,9 @@ static int64_t due_of(const msgpack_object *standing, const msgpack_object *oper
     return due_ms ? due_ms : doc_int(standing, "until_ms");
 }
 
-static void format_waiting(char *out, size_t size, const msgpack_object *described,
-                           int64_t reference_ms)
+static void format_waiting(char *out, size_t size, const msgpack_object *standing,
+                           const struct story *story, int64_t reference_ms)
 {
-    const msgpack_object *standing = doc_get(described, "standing");
     const msgpack_object *operation = doc_get(standing, "operation");
     int64_t due_ms = due_of(standing, operation);
     int64_t attempt = doc_int(doc_get(operation, "StepDetails"), "Attempt");
@@ -142,7 +129,7 @@ static void format_waiting(char *out, size_t size, const msgpack_object *describ
         (void)snprintf(out, size, "It is waiting to go on.");
         return;
     }
-    format_subject(subject, sizeof subject, described, operation);
+    format_subject(subject, sizeof subject, operation, story);
     if (doc_is(operation, "Type", "STEP") && due_ms)
         (void)snprintf(out, size, "It is waiting for attempt %lld of %s at %s, in %s.",
                        (long long)attempt + 1, subject, when, duration);
@@ -189,7 +176,7 @@ static void format_closed(char *out, size_t size, const msgpack_object *executio
 }
 
 void format_sentence(char *out, size_t size, const msgpack_object *described,
-                     int64_t reference_ms)
+                     const struct story *story, int64_t reference_ms)
 {
     const msgpack_object *execution = doc_get(described, "execution");
     const msgpack_object *standing = doc_get(described, "standing");
@@ -206,7 +193,7 @@ void format_sentence(char *out, size_t size, const msgpack_object *described,
     else if (doc_is(standing, "state", "held"))
         format_held(out, size, standing);
     else if (doc_is(standing, "state", "waiting"))
-        format_waiting(out, size, described, reference_ms);
+        format_waiting(out, size, standing, story, reference_ms);
     else
         (void)snprintf(out, size, "It is in a state that this durablectl does not know: %.*s.",
                        (int)state.len, state.data ? state.data : "");

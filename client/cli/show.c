@@ -1,4 +1,4 @@
-/* One execution: a header, the tree of its operations, and the sentence. */
+/* One execution: a header, the tree of its operations, the sentence, and what to do. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -6,8 +6,10 @@
 
 /* Deeper contexts are shown at this depth. */
 #define DEPTH_MAX 32
-/* More siblings than these are folded; chosen: a screen of them. */
-#define SIBLINGS_MAX 20
+/* More branches than these are folded; chosen: a screen of them. */
+#define BRANCHES_MAX 20
+/* So many callbacks are shown with the command that completes them. */
+#define CALLBACKS_MAX 3
 
 /* --- the header -------------------------------------------------------------------------- */
 
@@ -71,42 +73,80 @@ static void put_header(const struct screen *screen, const msgpack_object *execut
 
 /* --- the tree ---------------------------------------------------------------------------- */
 
+#define NONE SIZE_MAX
+
+/* An operation and its place; a list of children is threaded through `next`. */
+struct node {
+    const msgpack_object *operation; /* NULL: the root, which is node 0 */
+    struct durabled_text id;
+    size_t first, last, next;
+    size_t children;
+};
+
 struct tree {
     const struct screen *screen;
     const struct story *story;
-    const msgpack_object *operations;
-    size_t len;
     int64_t reference_ms;
+    struct node *nodes;
+    size_t len;
     bool last[DEPTH_MAX]; /* of each depth: no more siblings below */
 };
 
-static bool same_text(struct durabled_text a, struct durabled_text b)
+static int compare_nodes(const void *a, const void *b)
 {
-    if (!a.data || !b.data)
-        return !a.data && !b.data;
-    return a.len == b.len && memcmp(a.data, b.data, a.len) == 0;
+    return text_order((*(struct node *const *)a)->id, (*(struct node *const *)b)->id);
 }
 
-static bool is_known(const struct tree *tree, struct durabled_text id)
+static int compare_with_node(const void *key, const void *node)
 {
-    for (size_t i = 0; i < tree->len; i++)
-        if (same_text(doc_text(&tree->operations[i], "Id"), id))
-            return true;
-    return false;
+    return text_order(*(const struct durabled_text *)key, (*(struct node *const *)node)->id);
 }
 
-/* Whether it stands below `parent`; with none, at the top. An operation whose
- * parent is not listed stands at the top too. */
-static bool is_child(const struct tree *tree, const msgpack_object *operation,
-                     struct durabled_text parent)
+static void add_child(struct tree *tree, size_t parent, size_t child)
 {
-    struct durabled_text own = doc_text(operation, "ParentId");
+    struct node *above = &tree->nodes[parent];
 
-    if (doc_is(operation, "Type", "EXECUTION"))
+    if (above->last == NONE)
+        above->first = child;
+    else
+        tree->nodes[above->last].next = child;
+    above->last = child;
+    above->children++;
+}
+
+/* An operation whose parent is not listed stands at the top. */
+static bool tree_build(struct tree *tree, const msgpack_object *const *operations, size_t len)
+{
+    struct node **by_id = malloc((len + 1) * sizeof(void *));
+    size_t known = 0;
+
+    tree->len = len + 1;
+    tree->nodes = malloc(tree->len * sizeof *tree->nodes);
+    for (size_t i = 0; by_id && tree->nodes && i < tree->len; i++) {
+        const msgpack_object *operation = i > 0 ? operations[i - 1] : NULL;
+
+        tree->nodes[i] =
+            (struct node){operation, doc_text(operation, "Id"), NONE, NONE, NONE, 0};
+        if (tree->nodes[i].id.data && !doc_is(operation, "Type", "EXECUTION"))
+            by_id[known++] = &tree->nodes[i];
+    }
+    if (!by_id || !tree->nodes) {
+        free(by_id);
         return false;
-    if (parent.data)
-        return same_text(own, parent);
-    return !own.data || !is_known(tree, own);
+    }
+    qsort(by_id, known, sizeof(void *), compare_nodes);
+    for (size_t i = 1; i < tree->len; i++) {
+        struct durabled_text parent = doc_text(tree->nodes[i].operation, "ParentId");
+        struct node **above = NULL;
+
+        if (doc_is(tree->nodes[i].operation, "Type", "EXECUTION"))
+            continue;
+        if (parent.data)
+            above = bsearch(&parent, by_id, known, sizeof(void *), compare_with_node);
+        add_child(tree, above ? (size_t)(*above - tree->nodes) : 0, i);
+    }
+    free(by_id);
+    return true;
 }
 
 static void put_branches(const struct tree *tree, size_t depth)
@@ -192,74 +232,174 @@ static void put_operation(const struct tree *tree, const msgpack_object *operati
     fputc('\n', out);
 }
 
-/* What is folded: of many siblings, those that ended well. */
-static bool is_folded(const msgpack_object *operation, size_t siblings)
+static void put_children(struct tree *tree, size_t parent, size_t depth);
+
+static void put_node(struct tree *tree, size_t at, size_t depth)
 {
-    return siblings > SIBLINGS_MAX && doc_is(operation, "Status", "SUCCEEDED");
+    put_operation(tree, tree->nodes[at].operation, depth);
+    if (depth + 1 < DEPTH_MAX)
+        put_children(tree, at, depth + 1);
 }
 
-static void put_folded(struct tree *tree, size_t folded, size_t depth)
+/* In the order in which somebody wants to see them. */
+enum rank { BROKEN, OPEN, DONE, RANKS };
+
+static enum rank rank_of(const msgpack_object *operation)
 {
+    if (status_colour(operation) == RED)
+        return BROKEN;
+    return doc_is(operation, "Status", "SUCCEEDED") ? DONE : OPEN;
+}
+
+/* Of many branches: those that failed, then the open ones, while there is room; the rest,
+ * and all that succeeded, are counted. */
+static void put_folded(struct tree *tree, size_t parent, size_t depth)
+{
+    static const char *const words[] = {"failed", "open", "that succeeded"};
+    size_t rest[RANKS] = {0}, room = BRANCHES_MAX;
+    const char *before = paint(tree->screen, DIM);
+
+    tree->last[depth] = false;
+    for (enum rank rank = BROKEN; rank < RANKS; rank++) {
+        for (size_t i = tree->nodes[parent].first; i != NONE; i = tree->nodes[i].next) {
+            if (rank_of(tree->nodes[i].operation) != rank)
+                continue;
+            if (rank != DONE && room > 0) {
+                room--;
+                put_node(tree, i, depth);
+            } else {
+                rest[rank]++;
+            }
+        }
+    }
     tree->last[depth] = true;
     put_branches(tree, depth);
-    fprintf(tree->screen->out, "%s%zu more that succeeded%s\n", paint(tree->screen, DIM),
-            folded, unpaint(tree->screen));
-}
-
-static void put_children(struct tree *tree, struct durabled_text parent, size_t depth)
-{
-    size_t siblings = 0, folded = 0, left;
-
-    for (size_t i = 0; i < tree->len; i++)
-        siblings += is_child(tree, &tree->operations[i], parent);
-    left = siblings;
-    for (size_t i = 0; i < tree->len; i++) {
-        const msgpack_object *operation = &tree->operations[i];
-
-        if (!is_child(tree, operation, parent))
+    for (enum rank rank = BROKEN; rank < RANKS; rank++) {
+        if (rest[rank] == 0)
             continue;
-        left--;
-        if (is_folded(operation, siblings)) {
-            folded++;
-            continue;
-        }
-        tree->last[depth] = left == 0 && folded == 0;
-        put_operation(tree, operation, depth);
-        if (doc_is(operation, "Type", "CONTEXT") && depth + 1 < DEPTH_MAX)
-            put_children(tree, doc_text(operation, "Id"), depth + 1);
+        fprintf(tree->screen->out, "%s%zu more %s", before, rest[rank], words[rank]);
+        before = ", ";
     }
-    if (folded > 0)
-        put_folded(tree, folded, depth);
+    fprintf(tree->screen->out, "%s\n", unpaint(tree->screen));
 }
 
-/* The command that completes the callback that is waited for. */
-static void put_callback(const struct screen *screen, const msgpack_object *described)
+static void put_children(struct tree *tree, size_t parent, size_t depth)
 {
-    const msgpack_object *standing = doc_get(described, "standing");
-    struct durabled_text id =
-        doc_text(doc_get(doc_get(standing, "operation"), "CallbackDetails"), "CallbackId");
+    const struct node *node = &tree->nodes[parent];
 
-    if (!id.data || !doc_is(standing, "state", "waiting"))
+    if (node->children > BRANCHES_MAX && (doc_is(node->operation, "SubType", "Map") ||
+                                          doc_is(node->operation, "SubType", "Parallel"))) {
+        put_folded(tree, parent, depth);
         return;
-    fputs("  durablectl callback succeed '", screen->out);
-    (void)put_safe(screen->out, id.data, id.len, 0);
-    fputs("' --payload RESULT\n", screen->out);
+    }
+    for (size_t i = node->first; i != NONE; i = tree->nodes[i].next) {
+        tree->last[depth] = tree->nodes[i].next == NONE;
+        put_node(tree, i, depth);
+    }
 }
 
-void put_show(const struct screen *screen, const msgpack_object *described,
-              const struct story *story, int64_t reference_ms)
+/* --- what to do -------------------------------------------------------------------------- */
+
+static void put_command(const struct tree *tree, const char *socket, const char *verb,
+                        struct durabled_text subject)
+{
+    FILE *out = tree->screen->out;
+
+    fputs("  durablectl ", out);
+    if (socket) {
+        fputs("--socket ", out);
+        put_quoted(out, socket, strlen(socket));
+        fputc(' ', out);
+    }
+    fprintf(out, "%s ", verb);
+    put_quoted(out, subject.data, subject.len);
+    fputc('\n', out);
+}
+
+static void put_name(FILE *out, const char *before, struct durabled_text name)
+{
+    fprintf(out, "%s`", before);
+    (void)put_safe(out, name.data, name.len, 60);
+    fputc('`', out);
+}
+
+static void put_callback(const struct tree *tree, const char *socket,
+                         const msgpack_object *operation, struct durabled_text id)
+{
+    const msgpack_object *known = known_callback(operation, tree->story),
+                         *context = story_start(tree->story, doc_text(known, "ParentId"));
+    struct durabled_text name = doc_text(known, "Name"), place = doc_text(context, "Name");
+    FILE *out = tree->screen->out;
+
+    fputs("\nTo complete ", out);
+    if (name.data)
+        put_name(out, "", name);
+    else
+        fputs("the unnamed callback", out);
+    if (place.data)
+        put_name(out, " in ", place);
+    fputs(":\n", out);
+    put_command(tree, socket, "callback succeed", id);
+}
+
+/* How to complete what only the outside completes. */
+static void put_callbacks(const struct tree *tree, const char *socket)
+{
+    size_t open = 0;
+
+    for (size_t i = 1; i < tree->len; i++) {
+        const msgpack_object *operation = tree->nodes[i].operation;
+        struct durabled_text id = doc_text(doc_get(operation, "CallbackDetails"), "CallbackId");
+
+        if (!id.data || !doc_is(operation, "Status", "STARTED"))
+            continue;
+        if (open++ < CALLBACKS_MAX)
+            put_callback(tree, socket, operation, id);
+    }
+    if (open > CALLBACKS_MAX)
+        fprintf(tree->screen->out, "\n%zu more open; history has the ids of all callbacks.\n",
+                open - CALLBACKS_MAX);
+}
+
+/* Where to look on, when the execution waits for one that it invoked. */
+static void put_invoked(const struct tree *tree, const char *socket,
+                        const msgpack_object *standing)
+{
+    const msgpack_object *operation = doc_get(standing, "operation"),
+                         *start = story_start(tree->story, doc_text(operation, "Id"));
+    struct durabled_text arn = doc_text(event_details(start), "DurableExecutionArn");
+
+    if (!arn.data || !doc_is(standing, "state", "waiting"))
+        return;
+    fputs("\nTo see what that does:\n", tree->screen->out);
+    put_command(tree, socket, "show", arn);
+}
+
+bool put_show(const struct screen *screen, const struct pages *described,
+              const struct story *story, const char *socket, int64_t reference_ms)
 {
     struct tree tree = {.screen = screen, .story = story, .reference_ms = reference_ms};
+    const msgpack_object *page = &described->docs[0].root, **operations;
     char sentence[1024];
+    bool built;
+    size_t len;
 
-    put_header(screen, doc_get(described, "execution"), reference_ms);
-    tree.operations = doc_array(described, "operations", &tree.len);
-    fputc('\n', screen->out);
-    put_children(&tree, (struct durabled_text){0}, 0);
-    if (tree.len > 1)
+    operations = pages_items(described, "operations", &len);
+    built = operations && tree_build(&tree, operations, len);
+    if (built) {
+        put_header(screen, doc_get(page, "execution"), reference_ms);
         fputc('\n', screen->out);
-    format_sentence(sentence, sizeof sentence, described, reference_ms);
-    (void)put_safe_cstr(screen->out, sentence, 0);
-    fputc('\n', screen->out);
-    put_callback(screen, described);
+        put_children(&tree, 0, 0);
+        if (len > 1)
+            fputc('\n', screen->out);
+        format_sentence(sentence, sizeof sentence, page, story, reference_ms);
+        (void)put_safe_cstr(screen->out, sentence, 0);
+        fputc('\n', screen->out);
+        put_invoked(&tree, socket, doc_get(page, "standing"));
+        if (doc_is(doc_get(page, "execution"), "Status", "RUNNING"))
+            put_callbacks(&tree, socket);
+    }
+    free(tree.nodes);
+    free(operations);
+    return built;
 }

@@ -110,6 +110,21 @@ void put_spaces(FILE *out, size_t count)
         fputc(' ', out);
 }
 
+void put_quoted(FILE *out, const char *text, size_t len)
+{
+    fputc('\'', out);
+    for (size_t at = 0; at < len;) {
+        const char *quote = memchr(text + at, '\'', len - at);
+        size_t end = quote ? (size_t)(quote - text) : len;
+
+        (void)put_safe(out, text + at, end - at, 0);
+        if (quote)
+            fputs("'\\''", out);
+        at = end + (quote != NULL);
+    }
+    fputc('\'', out);
+}
+
 /* --- times ------------------------------------------------------------------------------- */
 
 int64_t now_ms(void)

@@ -197,6 +197,22 @@ void dd_dev_deinit(struct dd_dev *dev)
     *dev = (struct dd_dev){0};
 }
 
+void dd_dev_hide_data(const struct dd_options *options)
+{
+    size_t len = strlen(options->data), name = strlen("/" DD_DEV_DATA);
+    char path[PATH_MAX];
+    FILE *file;
+
+    if (len < name || strcmp(options->data + len - name, "/" DD_DEV_DATA) != 0)
+        return;
+    snprintf(path, sizeof path, "%s/.gitignore", options->data);
+    file = fopen(path, "wx");
+    if (!file)
+        return;
+    fputs("*\n", file);
+    fclose(file);
+}
+
 /* --- the environment --------------------------------------------------------------------- */
 
 static bool has(const struct dd_hosted *function, const char *name)
@@ -327,7 +343,13 @@ static void complete(struct dd_hosted *function, const struct dd_options *option
     addf(function, "AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "%" PRId64, function->memory_mb);
     addf(function, "AWS_LAMBDA_LOG_GROUP_NAME", "/aws/lambda/%s", function->name);
     add(function, "AWS_LAMBDA_LOG_STREAM_NAME", "$LATEST");
-    add(function, "AWS_LAMBDA_LOG_FORMAT", function->json ? "JSON" : "Text");
+    /* A durable function logs so unless it says otherwise (service-api 8.4). */
+    if (function->json || function->durable) {
+        add(function, "AWS_LAMBDA_LOG_FORMAT", "JSON");
+        add(function, "AWS_LAMBDA_LOG_LEVEL", "INFO");
+    } else {
+        add(function, "AWS_LAMBDA_LOG_FORMAT", "Text");
+    }
     add(function, "AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand");
     add(function, "LAMBDA_TASK_ROOT", function->directory);
     add(function, "LAMBDA_RUNTIME_DIR", function->directory);
@@ -414,10 +436,11 @@ static void put_next(const struct dd_dev *dev)
     }
     printf("\nTry next, in another terminal\n"
            "  eval \"$(durablectl env)\"\n"
-           "  echo '{}' | aws lambda invoke --function-name '%s%s' "
+           "  echo '{}' | aws lambda invoke --function-name '%s%s'%s "
            "--payload fileb:///dev/stdin /dev/stdout\n"
            "  durablectl show -\n",
-           first->name, first->durable ? ":$LATEST" : "");
+           first->name, first->durable ? ":$LATEST" : "",
+           first->execution_timeout_s > DD_SYNC_TIMEOUT_S ? " --invocation-type Event" : "");
 }
 
 void dd_dev_print(const struct dd_dev *dev, const struct dd_options *options, const char *http)

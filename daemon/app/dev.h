@@ -21,6 +21,9 @@ int dd_dev_read(const struct dd_options *options, struct dd_dev *out,
                 struct dd_error *error) DD_MUST_CHECK;
 void dd_dev_deinit(struct dd_dev *dev);
 
+/* Keeps the data, when it is where dev puts it by itself, out of the user's repository. */
+void dd_dev_hide_data(const struct dd_options *options);
+
 /* Completes their environments: Lambda's own variables ("Using Lambda environment
  * variables" in AWS's guide), where the API and the socket are, and what comes of the
  * daemon's. `http` is the API's address. */

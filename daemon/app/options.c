@@ -15,7 +15,7 @@
 #include "base/buf.h"
 #include "base/limits.h"
 
-enum kind { KIND_TEXT, KIND_SIZE, KIND_NUMBER };
+enum kind { KIND_TEXT, KIND_SIZE, KIND_NUMBER, KIND_FLAG };
 
 struct row {
     enum kind kind;
@@ -99,6 +99,11 @@ static int set(struct dd_options *options, const struct row *row, const char *te
         if (!parse_number(text, field))
             return dd_fail(error, DD_USAGE, "%s: '%s' is no whole number", source, text);
         return 0;
+    case KIND_FLAG:
+        if (strcmp(text, "0") != 0 && strcmp(text, "1") != 0)
+            return dd_fail(error, DD_USAGE, "%s: '%s' is neither 0 nor 1", source, text);
+        *(bool *)field = *text == '1';
+        return 0;
     }
     dd_unreachable();
 }
@@ -118,9 +123,9 @@ static void print_help(void)
         "Every option may also be given by the environment variable beside it.\n\n",
         DD_VERSION);
     for (size_t i = 0; i < DD_COUNT(rows); i++)
-        printf("  --%s %s  [%s]\n      %s%s%s%s\n", rows[i].name, rows[i].value, rows[i].env,
-               rows[i].help, rows[i].def[0] ? " (default: " : "", rows[i].def,
-               rows[i].def[0] ? ")" : "");
+        printf("  --%s%s%s  [%s]\n      %s%s%s%s\n", rows[i].name, rows[i].value[0] ? " " : "",
+               rows[i].value, rows[i].env, rows[i].help, rows[i].def[0] ? " (default: " : "",
+               rows[i].def, rows[i].def[0] ? ")" : "");
     printf(
         "\nSignals: SIGTERM and SIGINT end it in order; SIGKILL loses nothing acknowledged.\n");
 }
@@ -201,7 +206,9 @@ static int from_command_line(struct dd_options *options, int argc, char **argv,
     if (rc)
         return rc;
     for (size_t i = 0; i < DD_COUNT(rows); i++)
-        longs[i + 2] = (struct option){rows[i].name, required_argument, NULL, (int)(256 + i)};
+        longs[i + 2] = (struct option){
+            rows[i].name, rows[i].kind == KIND_FLAG ? no_argument : required_argument, NULL,
+            (int)(256 + i)};
     opterr = 0;
     while ((found = getopt_long(argc, argv, ":hV", longs, NULL)) != -1) {
         char source[64];
@@ -221,7 +228,7 @@ static int from_command_line(struct dd_options *options, int argc, char **argv,
             return dd_fail(error, DD_USAGE, "unknown option '%s'; see durabled --help",
                            argv[optind - 1]);
         snprintf(source, sizeof source, "--%s", rows[found - 256].name);
-        rc = set(options, &rows[found - 256], optarg, source, error);
+        rc = set(options, &rows[found - 256], optarg ? optarg : "1", source, error);
         if (rc)
             return rc;
     }
@@ -241,9 +248,18 @@ static int from_command_line(struct dd_options *options, int argc, char **argv,
     return DD_OPTIONS_RUN;
 }
 
-/* Of dev: where `sam local start-lambda` answers, and beside the code that is run. */
+static void derive_region(struct dd_options *options)
+{
+    const char *region = getenv("AWS_REGION");
+
+    if (!region || !*region)
+        region = getenv("AWS_DEFAULT_REGION");
+    dd_free(options->region);
+    options->region = copy(region && *region ? region : "us-east-1");
+}
+
+/* Of dev: where `sam local start-lambda` answers. */
 #define DEV_HTTP "127.0.0.1:3001"
-#define DEV_DATA ".durabled"
 
 static void replace(char **field, const char *text)
 {
@@ -263,7 +279,7 @@ static void derive(struct dd_options *options)
     if (!*options->http && dev)
         replace(&options->http, DEV_HTTP);
     if (!*options->data && dev)
-        replace(&options->data, DEV_DATA);
+        replace(&options->data, DD_DEV_DATA);
     if (options->invocation_retries == 0 && dev)
         options->invocation_retries = DD_AWS_INVOCATION_RETRIES;
     if (!*options->data) {
@@ -296,6 +312,8 @@ static void derive(struct dd_options *options)
         options->socket = dd_buf_take(&path, NULL);
     }
     dd_buf_deinit(&path);
+    if (!*options->region)
+        derive_region(options);
 }
 
 static int validate(const struct dd_options *options, struct dd_error *error)
@@ -313,8 +331,10 @@ static int validate(const struct dd_options *options, struct dd_error *error)
     if (strlen(options->account) != 12 || strspn(options->account, "0123456789") != 12)
         return dd_fail(error, DD_USAGE, "--account: '%s' is not twelve digits",
                        options->account);
-    if (!*options->region || strlen(options->region) > 31)
-        return dd_fail(error, DD_USAGE, "--region: 1 to 31 characters");
+    if (strlen(options->region) > 31 ||
+        options->region[strspn(options->region, "abcdefghijklmnopqrstuvwxyz0123456789-")])
+        return dd_fail(error, DD_USAGE, "--region: '%s' is no name of a region",
+                       options->region);
     return 0;
 }
 

@@ -8,7 +8,8 @@
 
 #include "base/error.h"
 
-/* X(field, kind, "name", "ENVIRONMENT", "VALUE", "default", "help") */
+/* X(field, kind, "name", "ENVIRONMENT", "VALUE", "default", "help"); a FLAG takes no value,
+ * and 1 or 0 in the environment. */
 #define DD_OPTIONS(X)                                                                          \
     X(data, TEXT, "data", "DURABLED_DATA", "DIR", "",                                          \
       "where executions are kept (default: $STATE_DIRECTORY, else "                            \
@@ -24,6 +25,9 @@
     X(http_hosts, TEXT, "http-hosts", "DURABLED_HTTP_HOSTS", "NAMES", "",                      \
       "names, comma-separated, by which HTTP clients may call this machine besides "           \
       "loopback's; needed for an address that is not on loopback")                             \
+    X(require_signature, FLAG, "require-signature", "DURABLED_REQUIRE_SIGNATURE", "", "",      \
+      "take HTTP requests only that are signed with AWS_ACCESS_KEY_ID and "                    \
+      "AWS_SECRET_ACCESS_KEY of the daemon's environment, else with local and local")          \
     X(log_level, TEXT, "log-level", "DURABLED_LOG_LEVEL", "LEVEL", "INFO",                     \
       "DEBUG, INFO, WARN or ERROR")                                                            \
     X(log_format, TEXT, "log-format", "DURABLED_LOG_FORMAT", "FORMAT", "auto",                 \
@@ -40,7 +44,8 @@
       "ExecutionTimeout, and of dev AWS's number")                                             \
     X(stop_timeout, NUMBER, "stop-timeout", "DURABLED_STOP_TIMEOUT", "SECONDS", "5",           \
       "how long an orderly stop waits for workers to hand back their invocations")             \
-    X(region, TEXT, "region", "DURABLED_REGION", "NAME", "us-east-1", "region in ARNs")        \
+    X(region, TEXT, "region", "DURABLED_REGION", "NAME", "",                                   \
+      "region in ARNs (default: $AWS_REGION, else $AWS_DEFAULT_REGION, else us-east-1)")       \
     X(account, TEXT, "account", "DURABLED_ACCOUNT", "DIGITS", "000000000000",                  \
       "account in ARNs")                                                                       \
     X(template, TEXT, "template", "DURABLED_TEMPLATE", "FILE", "",                             \
@@ -50,6 +55,9 @@
       "dev: parameters of the template")                                                       \
     X(debug, TEXT, "debug", "DURABLED_DEBUG", "FUNCTION", "",                                  \
       "dev: this function has one process and no Timeout, for a debugger")
+
+/* Where dev keeps its data by itself, in the working directory. */
+#define DD_DEV_DATA ".durabled"
 
 /* A function given as its name and the command that runs it. */
 struct dd_function_option {
@@ -65,6 +73,7 @@ struct dd_options {
 #define DD_OPTION_TEXT char *
 #define DD_OPTION_SIZE uint64_t
 #define DD_OPTION_NUMBER int64_t
+#define DD_OPTION_FLAG bool
 #define X(field, kind, name, env, value, def, help) DD_OPTION_##kind field;
     DD_OPTIONS(X)
 #undef X

@@ -389,6 +389,11 @@ static int open_journal(struct daemon *daemon, const struct dd_options *options,
     return dd_journal_open(&journal, random, &daemon->journal, error);
 }
 
+static bool is_dev(const struct dd_options *options)
+{
+    return strcmp(options->command, "dev") == 0;
+}
+
 /* How many connections the socket and HTTP may have, as far as there are descriptors.
  * Above it a connection is refused and told; without a free descriptor it could only be
  * dropped. */
@@ -400,6 +405,17 @@ static void share_files(struct daemon *daemon, const struct dd_options *options)
     files = files > 2 * (size_t)FILES_SPARE ? files - FILES_SPARE : files / 2;
     daemon->http_connections = http < files / 4 ? http : files / 4;
     daemon->connections = files - daemon->http_connections;
+}
+
+/* The keys that HTTP requests are signed with: those of the environment, if it has both. */
+static void set_keys(struct dd_engine_config *config)
+{
+    const char *access_key = getenv("AWS_ACCESS_KEY_ID");
+    const char *secret_key = getenv("AWS_SECRET_ACCESS_KEY");
+    bool given = access_key && *access_key && secret_key && *secret_key;
+
+    config->access_key = given ? access_key : "local";
+    config->secret_key = given ? secret_key : "local";
 }
 
 static void open_engine(struct daemon *daemon, const struct dd_options *options)
@@ -421,13 +437,14 @@ static void open_engine(struct daemon *daemon, const struct dd_options *options)
         .hosted = daemon->dev.hosted,
         .hosted_len = daemon->dev.len,
     };
-    bool dev = strcmp(options->command, "dev") == 0;
 
     memcpy(config.service.region, options->region, strlen(options->region) + 1);
     memcpy(config.service.account, options->account, sizeof config.service.account);
+    if (options->require_signature)
+        set_keys(&config);
     config.service.invocation_retries = (uint32_t)options->invocation_retries;
-    config.service.operations_max = dev ? DD_AWS_OPERATIONS_MAX : DD_OPERATIONS_MAX;
-    config.service.bytes_max = dev ? DD_AWS_BYTES_MAX : 0;
+    config.service.operations_max = is_dev(options) ? DD_AWS_OPERATIONS_MAX : DD_OPERATIONS_MAX;
+    config.service.bytes_max = is_dev(options) ? DD_AWS_BYTES_MAX : 0;
     daemon->engine = dd_engine_new(&config, dd_clock_ms());
 }
 
@@ -488,7 +505,7 @@ static void open_watchers(struct daemon *daemon)
 static int read_functions(struct daemon *daemon, const struct dd_options *options,
                           struct dd_error *error)
 {
-    return strcmp(options->command, "dev") == 0 ? dd_dev_read(options, &daemon->dev, error) : 0;
+    return is_dev(options) ? dd_dev_read(options, &daemon->dev, error) : 0;
 }
 
 static int start(struct daemon *daemon, const struct dd_options *options,
@@ -500,6 +517,8 @@ static int start(struct daemon *daemon, const struct dd_options *options,
         rc = open_journal(daemon, options, error);
     if (rc)
         return rc;
+    if (is_dev(options))
+        dd_dev_hide_data(options);
     share_files(daemon, options);
     open_engine(daemon, options);
     rc = open_server(daemon, options, error);
@@ -508,7 +527,7 @@ static int start(struct daemon *daemon, const struct dd_options *options,
     if (rc || !daemon->http)
         return rc;
     dd_engine_listens(daemon->engine, dd_http_url(daemon->http));
-    if (daemon->dev.len > 0) {
+    if (is_dev(options)) {
         dd_dev_environment(&daemon->dev, options, dd_http_url(daemon->http));
         open_processes(daemon);
         open_watchers(daemon);

@@ -56,13 +56,13 @@ void dd_md5_hex(struct dd_span data, size_t hex_len, char *out_hex)
     digest_hex(fetched(&algorithm, "MD5"), data, hex_len, out_hex);
 }
 
-void dd_hmac_sha256(const uint8_t key[32], struct dd_span data, uint8_t out_mac[32])
+void dd_hmac_sha256(struct dd_span key, struct dd_span data, uint8_t out_mac[32])
 {
     static const EVP_MD *algorithm;
     unsigned len = 0;
 
-    HMAC(fetched(&algorithm, "SHA2-256"), key, 32, (const unsigned char *)data.data, data.len,
-         out_mac, &len);
+    HMAC(fetched(&algorithm, "SHA2-256"), key.data, (int)key.len,
+         (const unsigned char *)data.data, data.len, out_mac, &len);
     dd_assert(len == 32); /* stays 0 when HMAC() fails */
 }
 

@@ -19,7 +19,7 @@ void dd_sha256_hex(struct dd_span data, size_t hex_len, char *out_hex);
 void dd_md5_hex(struct dd_span data, size_t hex_len, char *out_hex);
 
 /* HMAC-SHA-256 (RFC 2104). */
-void dd_hmac_sha256(const uint8_t key[32], struct dd_span data, uint8_t out_mac[32]);
+void dd_hmac_sha256(struct dd_span key, struct dd_span data, uint8_t out_mac[32]);
 
 /* Compares in time that does not depend on the bytes: 0 when equal. */
 int dd_secret_compare(const void *a, const void *b, size_t len);

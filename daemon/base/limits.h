@@ -158,6 +158,19 @@
 #define DD_JSON_DEPTH_MAX 1000
 /* Longest marker of a page; ours have 44 characters. */
 #define DD_MARKER_MAX 1024
+/* How far the time of a signature may be from ours: Lambda's five minutes. */
+#define DD_SIGNATURE_SKEW_MS (5 * 60 * 1000)
+/* Regions that a warning names, one each; chosen. */
+#define DD_REGIONS_TOLD_MAX 8
+/* Headers that one signature covers; boto3 signs some five, a browser's client twenty. */
+#define DD_SIGNED_HEADERS_MAX 64
+/* What is signed of a request but its body: each byte of its head may be escaped, and
+ * that again. */
+#define DD_SIGNED_BYTES_MAX (10u * DD_HTTP_CONNECTION_BYTES)
+/* Base64 of a client context, from the model of Lambda's API. */
+#define DD_CLIENT_CONTEXT_MAX 3583
+/* Items of a page of functions or aliases: what Lambda gives at most, whatever is asked. */
+#define DD_FUNCTIONS_PAGE_MAX 50
 /* A synchronous invocation of AWS's ends in so many seconds (service-api 1.4). */
 #define DD_SYNC_TIMEOUT_S 900
 

@@ -38,3 +38,25 @@ static inline bool dd_span_is(struct dd_span span, const char *cstr)
 {
     return dd_span_equal(span, dd_span_cstr(cstr));
 }
+
+/* Order of the bytes, as memcmp(); of two of which one begins the other, the shorter is
+ * less. */
+static inline int dd_span_compare(struct dd_span a, struct dd_span b)
+{
+    size_t len = a.len < b.len ? a.len : b.len;
+    int order = len > 0 ? memcmp(a.data, b.data, len) : 0;
+
+    return order ? order : (a.len > b.len) - (a.len < b.len);
+}
+
+/* Where `part` is in `span` for the first time; NULL: nowhere. */
+static inline const char *dd_span_find(struct dd_span span, const char *part)
+{
+    size_t len = strlen(part);
+
+    for (size_t i = 0; span.data && i + len <= span.len; i++) {
+        if (memcmp(span.data + i, part, len) == 0)
+            return span.data + i;
+    }
+    return NULL;
+}

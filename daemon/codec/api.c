@@ -342,9 +342,11 @@ static bool is_time(const msgpack_object_str *name)
     return name->size >= len && memcmp(name->ptr + name->size - len, end, len) == 0;
 }
 
-static void write_value(struct dd_buf *out, const msgpack_object *value, bool time);
+static void write_value(struct dd_buf *out, const msgpack_object *value,
+                        enum dd_api_times times, bool time);
 
-static void write_map(struct dd_buf *out, const msgpack_object_map *map)
+static void write_map(struct dd_buf *out, const msgpack_object_map *map,
+                      enum dd_api_times times)
 {
     dd_buf_append_byte(out, '{');
     for (uint32_t i = 0; i < map->size; i++) {
@@ -354,30 +356,32 @@ static void write_map(struct dd_buf *out, const msgpack_object_map *map)
             dd_buf_append_byte(out, ',');
         write_string(out, name);
         dd_buf_append_byte(out, ':');
-        write_value(out, &map->ptr[i].val, is_time(name));
+        write_value(out, &map->ptr[i].val, times, is_time(name));
     }
     dd_buf_append_byte(out, '}');
 }
 
-static void write_array(struct dd_buf *out, const msgpack_object_array *array)
+static void write_array(struct dd_buf *out, const msgpack_object_array *array,
+                        enum dd_api_times times)
 {
     dd_buf_append_byte(out, '[');
     for (uint32_t i = 0; i < array->size; i++) {
         if (i > 0)
             dd_buf_append_byte(out, ',');
-        write_value(out, &array->ptr[i], false);
+        write_value(out, &array->ptr[i], times, false);
     }
     dd_buf_append_byte(out, ']');
 }
 
-static void write_value(struct dd_buf *out, const msgpack_object *value, bool time)
+static void write_value(struct dd_buf *out, const msgpack_object *value,
+                        enum dd_api_times times, bool time)
 {
     switch (value->type) {
     case MSGPACK_OBJECT_MAP:
-        write_map(out, &value->via.map);
+        write_map(out, &value->via.map, times);
         return;
     case MSGPACK_OBJECT_ARRAY:
-        write_array(out, &value->via.array);
+        write_array(out, &value->via.array, times);
         return;
     case MSGPACK_OBJECT_STR:
         write_string(out, &value->via.str);
@@ -386,7 +390,7 @@ static void write_value(struct dd_buf *out, const msgpack_object *value, bool ti
         dd_buf_append_cstr(out, value->via.boolean ? "true" : "false");
         return;
     case MSGPACK_OBJECT_POSITIVE_INTEGER:
-        if (time)
+        if (time && times == DD_API_SECONDS)
             dd_buf_printf(out, "%" PRIu64 ".%03" PRIu64, value->via.u64 / 1000,
                           value->via.u64 % 1000);
         else
@@ -400,7 +404,7 @@ static void write_value(struct dd_buf *out, const msgpack_object *value, bool ti
     }
 }
 
-void dd_api_write(struct dd_buf *out, struct dd_span packed)
+void dd_api_write(struct dd_buf *out, struct dd_span packed, enum dd_api_times times)
 {
     msgpack_unpacked unpacked;
     size_t offset = 0;
@@ -408,7 +412,7 @@ void dd_api_write(struct dd_buf *out, struct dd_span packed)
     msgpack_unpacked_init(&unpacked);
     if (msgpack_unpack_next(&unpacked, packed.data, packed.len, &offset) ==
         MSGPACK_UNPACK_SUCCESS)
-        write_value(out, &unpacked.data, false);
+        write_value(out, &unpacked.data, times, false);
     else
         out->failed = true;
     msgpack_unpacked_destroy(&unpacked);

@@ -25,6 +25,9 @@ void dd_checkpoint_request_deinit(struct dd_checkpoint_request *request);
 int dd_api_read_error(struct dd_span json, struct dd_error_object **out,
                       struct dd_error *error) DD_MUST_CHECK;
 
-/* Appends one packed value as JSON. Integers under a name that ends in "Timestamp" are
- * milliseconds, and become the API's seconds (service-api 1.1). */
-void dd_api_write(struct dd_buf *out, struct dd_span packed);
+/* Integers under a name that ends in "Timestamp" are milliseconds: the API's answers have
+ * seconds (service-api 1.1), the event of an invocation what they are (2). */
+enum dd_api_times { DD_API_SECONDS, DD_API_MILLISECONDS };
+
+/* Appends one packed value as JSON. */
+void dd_api_write(struct dd_buf *out, struct dd_span packed, enum dd_api_times times);

@@ -135,6 +135,20 @@ static int64_t days_of(int64_t year, int64_t month, int64_t day)
     return y / 400 * 146097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719468;
 }
 
+/* The reverse of days_of(); the last day of an era is a leap day. */
+static void date_of(int64_t days, int64_t *out_year, int64_t *out_month, int64_t *out_day)
+{
+    int64_t since = days + 719468;
+    int64_t of_era = since % 146097;
+    int64_t year = (of_era - of_era / 1460 + of_era / 36524 - of_era / 146096) / 365;
+    int64_t of_year = of_era - (365 * year + year / 4 - year / 100);
+    int64_t month = (5 * of_year + 2) / 153;
+
+    *out_day = of_year - (153 * month + 2) / 5 + 1;
+    *out_month = month < 10 ? month + 3 : month - 9;
+    *out_year = since / 146097 * 400 + year + (*out_month <= 2);
+}
+
 static bool take_offset(struct scan *scan, int64_t *out_minutes)
 {
     int64_t hours, minutes;
@@ -191,6 +205,47 @@ static bool epoch_seconds(struct dd_span text, int64_t *out_ms)
 bool dd_http_date(struct dd_span text, int64_t *out_ms)
 {
     return epoch_seconds(text, out_ms) || iso_date(text, out_ms);
+}
+
+bool dd_http_stamp(struct dd_span text, int64_t *out_ms)
+{
+    struct scan scan = {text, 0};
+    int64_t year, month, day, hour, minute, second;
+
+    if (!take_number(&scan, 4, 1, 9999, &year) || !take_number(&scan, 2, 1, 12, &month) ||
+        !take_number(&scan, 2, 1, 31, &day) || !take(&scan, 'T') ||
+        !take_number(&scan, 2, 0, 23, &hour) || !take_number(&scan, 2, 0, 59, &minute) ||
+        !take_number(&scan, 2, 0, 60, &second) || !take(&scan, 'Z') || scan.at != text.len)
+        return false;
+    *out_ms =
+        (((days_of(year, month, day) * 24 + hour) * 60 + minute) * 60 + second) * INT64_C(1000);
+    return true;
+}
+
+/* Writes `value` in so many digits, and returns what is behind them. */
+static char *put_number(char *out, int digits, int64_t value)
+{
+    for (int i = digits - 1; i >= 0; i--, value /= 10)
+        out[i] = (char)('0' + value % 10);
+    return out + digits;
+}
+
+void dd_http_stamp_format(int64_t ms, char out_text[DD_HTTP_STAMP_LEN + 1])
+{
+    int64_t of_day = ms / 1000 % 86400, year, month, day;
+    char *at = out_text;
+
+    dd_assert(ms >= 0 && ms < INT64_C(253402300800000)); /* the year 10000 */
+    date_of(ms / 86400000, &year, &month, &day);
+    at = put_number(at, 4, year);
+    at = put_number(at, 2, month);
+    at = put_number(at, 2, day);
+    *at++ = 'T';
+    at = put_number(at, 2, of_day / 3600);
+    at = put_number(at, 2, of_day / 60 % 60);
+    at = put_number(at, 2, of_day % 60);
+    *at++ = 'Z';
+    *at = '\0';
 }
 
 /* --- ARNs -------------------------------------------------------------------------------- */

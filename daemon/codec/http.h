@@ -17,6 +17,11 @@ bool dd_http_query(struct dd_span query, size_t *at, const char *name, struct dd
 /* A date as ISO 8601 (without an offset: UTC), a day, or seconds since 1970. */
 bool dd_http_date(struct dd_span text, int64_t *out_ms);
 
+/* A time as X-Amz-Date has it, "20260102T030405Z", in whole seconds. */
+#define DD_HTTP_STAMP_LEN 16
+bool dd_http_stamp(struct dd_span text, int64_t *out_ms);
+void dd_http_stamp_format(int64_t ms, char out_text[DD_HTTP_STAMP_LEN + 1]);
+
 /* The parts of an execution's ARN that the caller may get wrong. */
 struct dd_execution_arn {
     struct dd_span region;

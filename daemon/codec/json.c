@@ -243,8 +243,7 @@ void dd_json_parse_line(struct dd_span line, struct dd_text **out_level,
                        ? json_loadb(line.data, line.len, LOAD_FLAGS, NULL)
                        : NULL;
 
-    if (take_text(root, "level", out_level) <= 0)
-        *out_level = dd_text_cstr("INFO");
+    (void)take_text(root, "level", out_level);
     if (take_text(root, "message", out_message) <= 0)
         *out_message = dd_text_new(line);
     json_decref(root);

@@ -42,6 +42,6 @@ struct dd_error_object *dd_json_parse_failure(struct dd_span json, struct dd_spa
 void dd_json_write_output(struct dd_buf *out, const struct dd_answer *answer);
 
 /* Reads a line of a function's log: of a JSON object (LogFormat JSON) the members level
- * and message, else the line itself at INFO. Gives both. */
+ * and message; else there is no level, and the message is the line. Gives both. */
 void dd_json_parse_line(struct dd_span line, struct dd_text **out_level,
                         struct dd_text **out_message);

@@ -267,7 +267,9 @@ static int take_fact(const msgpack_object *object, struct dd_facts *facts,
 
 /* --- heads ------------------------------------------------------------------------------- */
 
-#define HEAD_ITEMS 11
+#define HEAD_ITEMS 12
+/* Without until_ms, as the first stores have them. */
+#define HEAD_ITEMS_MIN 11
 
 static void pack_head(msgpack_packer *packer, const struct dd_head *head)
 {
@@ -284,6 +286,7 @@ static void pack_head(msgpack_packer *packer, const struct dd_head *head)
     msgpack_pack_int64(packer, head->end_ms);
     msgpack_pack_uint32(packer, head->events);
     msgpack_pack_uint32(packer, head->records);
+    msgpack_pack_int64(packer, head->until_ms);
 }
 
 static void head_drop(struct dd_head *head)
@@ -293,7 +296,7 @@ static void head_drop(struct dd_head *head)
     *head = (struct dd_head){0};
 }
 
-static bool take_head_items(const msgpack_object *items, struct dd_head *head)
+static bool take_head_items(const msgpack_object *items, uint32_t len, struct dd_head *head)
 {
     uint32_t status, work;
 
@@ -307,6 +310,9 @@ static bool take_head_items(const msgpack_object *items, struct dd_head *head)
         !take_int(&items[8], &head->end_ms) || !take_uint(&items[9], &head->events) ||
         !take_uint(&items[10], &head->records))
         return false;
+    head->until_ms = head->next_due_ms;
+    if (len > HEAD_ITEMS_MIN && !take_int(&items[11], &head->until_ms))
+        return false;
     head->status = (enum dd_execution_status)status;
     head->work = (enum dd_work)work;
     return status >= DD_EXECUTION_RUNNING && status <= DD_EXECUTION_STOPPED &&
@@ -316,8 +322,10 @@ static bool take_head_items(const msgpack_object *items, struct dd_head *head)
 static int take_head(const msgpack_object *object, struct dd_head *head, struct dd_error *error)
 {
     *head = (struct dd_head){0};
-    if (object->type == MSGPACK_OBJECT_ARRAY && object->via.array.size == HEAD_ITEMS &&
-        take_head_items(object->via.array.ptr, head))
+    if (object->type == MSGPACK_OBJECT_ARRAY && object->via.array.size > HEAD_ITEMS)
+        return newer(error);
+    if (object->type == MSGPACK_OBJECT_ARRAY && object->via.array.size >= HEAD_ITEMS_MIN &&
+        take_head_items(object->via.array.ptr, object->via.array.size, head))
         return 0;
     head_drop(head);
     return corrupt(error, "the head has the wrong shape");

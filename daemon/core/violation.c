@@ -78,6 +78,26 @@ static bool matches_tenant(struct dd_span span)
     return all(span, is_tenant);
 }
 
+static bool is_number(struct dd_span span)
+{
+    size_t digits = 0;
+
+    while (digits < span.len && span.data[digits] >= '0' && span.data[digits] <= '9')
+        digits++;
+    return digits > 0 && digits == span.len;
+}
+
+static bool matches_version(struct dd_span span)
+{
+    return is_number(span) || dd_span_is(span, "$LATEST") ||
+           dd_span_is(span, "$LATEST.PUBLISHED");
+}
+
+static bool matches_alias(struct dd_span span)
+{
+    return all(span, is_word) && !is_number(span);
+}
+
 static bool matches_base64(struct dd_span span)
 {
     for (int i = 0; i < 2 && span.len > 0 && span.data[span.len - 1] == '='; i++)
@@ -90,6 +110,9 @@ const struct dd_pattern dd_pattern_printable = {"[\\x20-\\x7E]+", matches_printa
 const struct dd_pattern dd_pattern_visible = {"[\\x21-\\x7E]+", matches_visible};
 const struct dd_pattern dd_pattern_tenant = {"[a-zA-Z0-9\\._:\\/=+\\-@ ]+", matches_tenant};
 const struct dd_pattern dd_pattern_qualifier = {"[a-zA-Z0-9$_.-]+", matches_qualifier};
+const struct dd_pattern dd_pattern_version = {"(\\$LATEST(\\.PUBLISHED)?|[0-9]+)",
+                                              matches_version};
+const struct dd_pattern dd_pattern_alias = {"(?!^[0-9]+$)([a-zA-Z0-9-_]+)", matches_alias};
 const struct dd_pattern dd_pattern_base64 = {"[A-Za-z0-9+/]+={0,2}", matches_base64};
 
 /* --- texts ------------------------------------------------------------------------------- */

@@ -25,6 +25,8 @@ extern const struct dd_pattern dd_pattern_visible;
 extern const struct dd_pattern dd_pattern_base64;
 extern const struct dd_pattern dd_pattern_qualifier;
 extern const struct dd_pattern dd_pattern_tenant;
+extern const struct dd_pattern dd_pattern_version;
+extern const struct dd_pattern dd_pattern_alias;
 
 /* Adds one; `value` is shown as given. */
 void dd_violate(struct dd_violations *violations, const char *value, const char *path,

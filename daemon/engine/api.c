@@ -1,4 +1,4 @@
-/* The HTTP API: routes, access, answers; see api.h. */
+/* The HTTP API: routes, errors, answers; see api.h. */
 #include "engine/api.h"
 
 #include <stdio.h>
@@ -9,8 +9,6 @@
 #include "codec/pack.h"
 
 #define JSON_TYPE "application/json"
-/* Of AWS's signing names. */
-#define SERVICE_CHARACTERS "abcdefghijklmnopqrstuvwxyz0123456789-"
 
 /* --- exchanges --------------------------------------------------------------------------- */
 
@@ -66,7 +64,7 @@ void dd_exchange_answer(struct dd_exchange *exchange, int status, struct dd_span
     exchange->status = status;
     if (packed.len > 0) {
         exchange->content_type = JSON_TYPE;
-        dd_api_write(&exchange->body, packed);
+        dd_api_write(&exchange->body, packed, DD_API_SECONDS);
     }
     if (exchange->body.failed && !exchange->error_type) {
         struct dd_error error;
@@ -134,162 +132,53 @@ static bool strip(struct dd_span *text, const char *prefix, const char *suffix)
     return true;
 }
 
+/* Splits `labels->first` at `middle`. */
+static bool split(struct dd_api_labels *labels, const char *middle)
+{
+    struct dd_span text = labels->first;
+    const char *at = dd_span_find(text, middle);
+    size_t len = at ? (size_t)(at - text.data) : 0, to = len + strlen(middle);
+
+    if (len == 0 || to >= text.len)
+        return false;
+    labels->first = dd_span_make(text.data, len);
+    labels->second = dd_span_make(text.data + to, text.len - to);
+    return true;
+}
+
+static bool is_plain(struct dd_span label)
+{
+    return label.len == 0 || !memchr(label.data, '/', label.len);
+}
+
+static bool fits(const struct dd_api_route *route, struct dd_span path,
+                 struct dd_api_labels *out_labels)
+{
+    struct dd_span *first = &out_labels->first;
+
+    *out_labels = (struct dd_api_labels){path, DD_SPAN_NONE};
+    switch (route->labels) {
+    case DD_LABELS_NONE:
+        return dd_span_is(path, route->prefix);
+    case DD_LABELS_PLAIN:
+        return strip(first, route->prefix, route->suffix) && is_plain(*first);
+    case DD_LABELS_SLASH:
+        return strip(first, route->prefix, route->suffix);
+    case DD_LABELS_TWO:
+        return strip(first, route->prefix, "") && split(out_labels, route->suffix) &&
+               is_plain(*first) && is_plain(out_labels->second);
+    }
+    dd_unreachable();
+}
+
 const struct dd_api_route *dd_api_route(struct dd_span method, struct dd_span path,
-                                        struct dd_span *out_label)
+                                        struct dd_api_labels *out_labels)
 {
     for (const struct dd_api_route *route = dd_api_routes; route->operation; route++) {
-        *out_label = path;
-        if (dd_span_is(method, route->method) && strip(out_label, route->prefix, route->suffix))
+        if (dd_span_is(method, route->method) && fits(route, path, out_labels))
             return route;
     }
     return NULL;
-}
-
-/* --- access ------------------------------------------------------------------------------ */
-
-static bool same_name(struct dd_span a, struct dd_span b)
-{
-    if (a.len != b.len)
-        return false;
-    for (size_t i = 0; i < a.len; i++) {
-        char x = a.data[i], y = b.data[i];
-
-        if ((x >= 'A' && x <= 'Z' ? x + 32 : x) != (y >= 'A' && y <= 'Z' ? y + 32 : y))
-            return false;
-    }
-    return true;
-}
-
-/* 127.0.0.1 and its likes, as a literal: a name that only begins so is another's. */
-static bool is_loopback_ipv4(struct dd_span host)
-{
-    size_t dots = 0;
-
-    if (host.len < 7 || memcmp(host.data, "127.", 4) != 0)
-        return false;
-    for (size_t i = 0; i < host.len; i++) {
-        if (host.data[i] == '.')
-            dots++;
-        else if (host.data[i] < '0' || host.data[i] > '9')
-            return false;
-    }
-    return dots == 3;
-}
-
-static bool is_loopback_name(struct dd_span host)
-{
-    static const struct dd_span below = DD_SPAN(".localhost");
-
-    return same_name(host, DD_SPAN("localhost")) || dd_span_is(host, "[::1]") ||
-           is_loopback_ipv4(host) ||
-           (host.len > below.len &&
-            same_name(dd_span_make(host.data + host.len - below.len, below.len), below));
-}
-
-bool dd_api_host_allowed(struct dd_span host, const char *names)
-{
-    const char *colon;
-
-    if (!host.data || host.len == 0)
-        return false;
-    colon = memchr(host.data, ']', host.len);
-    colon = memchr(colon ? colon : host.data, ':',
-                   host.len - (size_t)((colon ? colon : host.data) - host.data));
-    if (colon)
-        host.len = (size_t)(colon - host.data);
-    if (is_loopback_name(host))
-        return true;
-    while (*names) {
-        size_t len = strcspn(names, ",");
-
-        if (len > 0 && same_name(host, dd_span_make(names, len)))
-            return true;
-        names += len + (names[len] == ',');
-    }
-    return false;
-}
-
-/* A page can send requests here, but not without these headers. */
-bool dd_api_from_page(const struct dd_http_request *request)
-{
-    return request->header(request, "Origin").data ||
-           request->header(request, "Sec-Fetch-Site").data;
-}
-
-/* Web pages must not start functions: neither as they are, nor under a loopback name that
- * they made up. */
-static int check_access(const struct dd_engine *engine, const struct dd_http_request *request,
-                        struct dd_error *error)
-{
-    struct dd_span host = request->header(request, "Host");
-
-    if (dd_api_from_page(request))
-        return dd_fail(error, DD_ACCESS_DENIED, "requests of web pages are not served");
-    if (!dd_api_host_allowed(host, engine->config.http_hosts))
-        return dd_fail(error, DD_ACCESS_DENIED,
-                       "Host '%.*s' is no name of this service; it answers to localhost and to "
-                       "what --http-hosts names",
-                       (int)(host.len > 64 ? 64 : host.len), host.data ? host.data : "");
-    return 0;
-}
-
-/* What follows the first `part` of `text`; absent when it has none. */
-static struct dd_span after(struct dd_span text, const char *part)
-{
-    size_t len = strlen(part);
-
-    for (size_t i = 0; text.data && i + len <= text.len; i++) {
-        if (memcmp(text.data + i, part, len) == 0)
-            return dd_span_make(text.data + i + len, text.len - i - len);
-    }
-    return DD_SPAN_NONE;
-}
-
-/* The service that the request was signed for: the fourth part of the credential scope. */
-static struct dd_span signed_for(const struct dd_http_request *request)
-{
-    struct dd_span scope = after(request->header(request, "Authorization"), "Credential=");
-    size_t len = 0;
-
-    for (int i = 0; i < 3; i++)
-        scope = after(scope, "/");
-    while (len < scope.len && len < 40 && strchr(SERVICE_CHARACTERS, scope.data[len]))
-        len++;
-    return dd_span_make(scope.data, len);
-}
-
-/* What a client of another AWS service that was sent here is told, in its own protocol:
- * JSON with X-Amz-Target, else XML. Its requests are signed for another service; or not
- * signed, and for "/". */
-static bool refuse_other_service(struct dd_exchange *exchange,
-                                 const struct dd_http_request *request)
-{
-    struct dd_span service = signed_for(request);
-    bool target = request->header(request, "X-Amz-Target").data != NULL;
-    struct dd_error error;
-
-    if (!target && !dd_span_is(request->target, "/") &&
-        (!service.data || dd_span_is(service, "lambda")))
-        return false;
-    if (!service.data)
-        service = DD_SPAN("another");
-    dd_fail(&error, DD_UNKNOWN_OPERATION,
-            "this is AWS Lambda's durable execution API, and the request is for the service "
-            "'%.*s'. Set AWS_ENDPOINT_URL_LAMBDA to this address, and AWS_ENDPOINT_URL not",
-            (int)service.len, service.data);
-    if (target) {
-        dd_exchange_refuse(exchange, &error);
-        return true;
-    }
-    exchange->content_type = "text/xml";
-    exchange->error_type = dd_error_name(error.code);
-    dd_buf_printf(
-        &exchange->body,
-        "<ErrorResponse><Error><Type>Sender</Type><Code>%s</Code><Message>%s</Message>"
-        "</Error><RequestId>%s</RequestId></ErrorResponse>",
-        dd_error_name(error.code), error.text, exchange->request_id);
-    dd_exchange_answer(exchange, dd_error_status(error.code), DD_SPAN_NONE, 0);
-    return true;
 }
 
 /* --- requests ---------------------------------------------------------------------------- */
@@ -300,23 +189,28 @@ static int run(struct dd_exchange *exchange, const struct dd_http_request *reque
     struct dd_api_call call = {
         .exchange = exchange, .engine = exchange->engine, .request = request};
     const struct dd_api_route *route;
-    struct dd_span path, raw;
-    struct dd_buf label;
+    struct dd_api_labels labels;
+    struct dd_buf label, name;
+    struct dd_span path;
     int rc;
 
     dd_http_split(request->target, &path, &call.query);
-    route = dd_api_route(request->method, path, &raw);
+    route = dd_api_route(request->method, path, &labels);
     if (!route)
         return dd_fail(error, DD_UNKNOWN_OPERATION, "no operation is at %.*s %.*s",
                        (int)(request->method.len > 16 ? 16 : request->method.len),
                        request->method.data, (int)(path.len > 200 ? 200 : path.len), path.data);
     exchange->operation = route->operation;
     dd_buf_init(&label, DD_HTTP_CONNECTION_BYTES);
+    dd_buf_init(&name, DD_HTTP_CONNECTION_BYTES);
     dd_buf_init(&call.value, DD_HTTP_CONNECTION_BYTES);
-    dd_http_decode(raw, &label);
+    dd_http_decode(labels.first, &label);
+    dd_http_decode(labels.second, &name);
     call.label = dd_buf_span(&label);
+    call.name = dd_buf_span(&name);
     rc = route->run(&call, error);
     dd_buf_deinit(&label);
+    dd_buf_deinit(&name);
     dd_buf_deinit(&call.value);
     return rc;
 }
@@ -340,15 +234,17 @@ struct dd_exchange *dd_engine_request(struct dd_engine *engine,
     dd_waiter_init(&exchange->waiter, NULL);
     dd_buf_init(&exchange->body, DD_HTTP_BODY_MAX);
     dd_list_push(&engine->exchanges, &exchange->node);
-    rc = check_access(engine, request, &error);
+    rc = dd_api_check_caller(engine, request, &error);
     if (rc == 0 && request->body_error)
         rc = dd_fail(&error, (enum dd_code)request->body_error,
                      request->body_error == DD_REQUEST_TOO_LARGE
                          ? "Request must be smaller than %u bytes"
                          : "no memory for a request body of up to %u bytes",
                      DD_HTTP_BODY_MAX);
-    if (rc == 0 && refuse_other_service(exchange, request))
+    if (rc == 0 && dd_api_refuse_other_service(exchange, request))
         return exchange;
+    if (rc == 0)
+        rc = dd_api_check_signature(engine, request, &error);
     if (rc == 0)
         rc = run(exchange, request, &error);
     if (rc)

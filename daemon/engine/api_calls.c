@@ -10,73 +10,9 @@
 #include "base/utf8.h"
 #include "codec/api.h"
 #include "codec/http.h"
-#include "codec/pack.h"
 #include "codec/syntax.h"
 
-#define VERSION "$LATEST"
-
-/* --- parameters -------------------------------------------------------------------------- */
-
-/* A parameter of the query, valid until the next is read; absent when not given. */
-static struct dd_span query_text(struct dd_api_call *call, const char *name)
-{
-    size_t at = 0;
-
-    return dd_http_query(call->query, &at, name, &call->value) ? dd_buf_span(&call->value)
-                                                               : DD_SPAN_NONE;
-}
-
-static int no_conversion(struct dd_span text, const char *type, struct dd_error *error)
-{
-    return dd_fail(error, DD_SERIALIZATION, "'%.*s' can not be converted to %s",
-                   (int)(text.len > 40 ? 40 : text.len), text.data, type);
-}
-
-static int query_bool(struct dd_api_call *call, const char *name, bool *out,
-                      struct dd_error *error)
-{
-    struct dd_span text = query_text(call, name);
-
-    if (!text.data)
-        return 0;
-    if (!dd_span_is(text, "true") && !dd_span_is(text, "false"))
-        return no_conversion(text, "Boolean", error);
-    *out = dd_span_is(text, "true");
-    return 0;
-}
-
-static int query_date(struct dd_api_call *call, const char *name, int64_t *out,
-                      struct dd_error *error)
-{
-    struct dd_span text = query_text(call, name);
-
-    return text.data && !dd_http_date(text, out) ? no_conversion(text, "Date", error) : 0;
-}
-
-/* MaxItems: 0 and none mean the default. */
-static int query_items_max(struct dd_api_call *call, size_t *out, struct dd_error *error)
-{
-    struct dd_span text = query_text(call, "MaxItems");
-    bool negative = text.len > 0 && text.data[0] == '-';
-    int64_t value = 0;
-
-    *out = DD_PAGE_ITEMS_DEFAULT;
-    if (!text.data)
-        return 0;
-    if (text.len == (size_t)negative || text.len > 10)
-        return no_conversion(text, "Integer", error);
-    for (size_t i = negative; i < text.len; i++) {
-        if (text.data[i] < '0' || text.data[i] > '9')
-            return no_conversion(text, "Integer", error);
-        value = 10 * value + (text.data[i] - '0');
-    }
-    if (negative)
-        value = -value;
-    dd_check_range(&call->violations, value, "maxItems", 0, DD_PAGE_ITEMS_MAX);
-    if (value > 0)
-        *out = (size_t)value;
-    return 0;
-}
+/* --- executions -------------------------------------------------------------------------- */
 
 /* The label, which is an execution's ARN. */
 static bool label_arn(struct dd_api_call *call, struct dd_execution_arn *out)
@@ -88,9 +24,11 @@ static bool label_arn(struct dd_api_call *call, struct dd_execution_arn *out)
     return false;
 }
 
-static int verdict(const struct dd_api_call *call, struct dd_error *error)
+/* MaxItems: 0 and none mean the default. */
+static int query_items_max(struct dd_api_call *call, size_t *out, struct dd_error *error)
 {
-    return dd_violations_verdict(&call->violations, error);
+    *out = DD_PAGE_ITEMS_DEFAULT;
+    return dd_api_query_items_max(call, 0, DD_PAGE_ITEMS_MAX, out, error);
 }
 
 /* The execution that has the label as its ARN. */
@@ -108,10 +46,8 @@ static int find(struct dd_api_call *call, struct dd_resident **out, struct dd_er
     return rc;
 }
 
-/* --- markers ----------------------------------------------------------------------------- */
-
-/* Where a page ended: the base64 of the kind of list, an execution, a number, and a
- * checksum of what the list was asked for. It is good for the same request only. */
+/* Where a page ended: the kind of list, an execution, a number, and a checksum of what the
+ * list was asked for. It is good for the same request only. */
 enum { MARKER_LEN = 1 + 16 + 4 + 8 };
 
 struct marker {
@@ -124,17 +60,12 @@ struct marker {
 static void pack_marker(msgpack_packer *packer, const struct marker *marker)
 {
     char bytes[MARKER_LEN];
-    struct dd_buf text;
 
     bytes[0] = marker->kind;
     memcpy(bytes + 1, marker->id.bytes, 16);
     memcpy(bytes + 17, &marker->number, 4);
     memcpy(bytes + 21, &marker->arguments, 8);
-    dd_buf_init(&text, DD_MARKER_MAX);
-    dd_base64_encode(dd_span_make(bytes, sizeof bytes), &text);
-    dd_pack_cstr(packer, "NextMarker");
-    dd_pack_span(packer, dd_buf_span(&text));
-    dd_buf_deinit(&text);
+    dd_api_pack_marker(packer, dd_span_make(bytes, sizeof bytes));
 }
 
 /* Reads the marker that was given, if any, into `*marker`, whose kind and arguments are
@@ -142,57 +73,21 @@ static void pack_marker(msgpack_packer *packer, const struct marker *marker)
 static int query_marker(struct dd_api_call *call, struct marker *marker, bool *out_given,
                         struct dd_error *error)
 {
-    struct dd_span text = query_text(call, "Marker");
     struct dd_buf bytes;
-    bool good;
+    int rc;
 
-    *out_given = text.len > 0;
-    if (!*out_given)
-        return 0;
     dd_buf_init(&bytes, MARKER_LEN);
-    good = dd_base64_decode(text, &bytes) && bytes.len == MARKER_LEN &&
-           bytes.data[0] == marker->kind && memcmp(bytes.data + 21, &marker->arguments, 8) == 0;
-    if (good) {
+    rc = dd_api_query_marker(call, &bytes, out_given, error);
+    if (rc == 0 && *out_given &&
+        (bytes.len != MARKER_LEN || bytes.data[0] != marker->kind ||
+         memcmp(bytes.data + 21, &marker->arguments, 8) != 0))
+        rc = dd_api_no_marker(error);
+    if (rc == 0 && *out_given) {
         memcpy(marker->id.bytes, bytes.data + 1, 16);
         memcpy(&marker->number, bytes.data + 17, 4);
     }
     dd_buf_deinit(&bytes);
-    return good ? 0 : dd_fail(error, DD_INVALID_PARAMETER, "Invalid Marker");
-}
-
-/* --- answers ----------------------------------------------------------------------------- */
-
-struct answer {
-    struct dd_buf packed;
-    msgpack_packer packer;
-};
-
-static void answer_begin(struct answer *answer, size_t members)
-{
-    dd_buf_init(&answer->packed, DD_HTTP_BODY_MAX);
-    dd_pack_init(&answer->packer, &answer->packed);
-    msgpack_pack_map(&answer->packer, members);
-}
-
-static void answer_end(struct answer *answer, struct dd_exchange *exchange, uint64_t position)
-{
-    exchange->body.failed |= answer->packed.failed;
-    dd_exchange_answer(exchange, 200, dd_buf_span(&answer->packed), position);
-    dd_buf_deinit(&answer->packed);
-}
-
-static void pack_text(msgpack_packer *packer, const char *name, const struct dd_text *text)
-{
-    if (!text)
-        return;
-    dd_pack_cstr(packer, name);
-    dd_pack_text(packer, text);
-}
-
-static void pack_int(msgpack_packer *packer, const char *name, int64_t value)
-{
-    dd_pack_cstr(packer, name);
-    msgpack_pack_int64(packer, value);
+    return rc;
 }
 
 /* --- checkpoint and state ---------------------------------------------------------------- */
@@ -218,17 +113,17 @@ static int find_current(struct dd_api_call *call, struct dd_resident **out,
 static void answer_checkpoint(struct dd_api_call *call,
                               const struct dd_checkpointed *checkpointed, uint64_t position)
 {
-    struct answer answer;
+    struct dd_api_answer answer;
 
-    answer_begin(&answer, checkpointed->token ? 2 : 1);
-    pack_text(&answer.packer, "CheckpointToken", checkpointed->token);
+    dd_api_answer_begin(&answer, checkpointed->token ? 2 : 1);
+    dd_api_pack_text(&answer.packer, "CheckpointToken", checkpointed->token);
     dd_pack_cstr(&answer.packer, "NewExecutionState");
     msgpack_pack_map(&answer.packer, 1);
     dd_pack_cstr(&answer.packer, "Operations");
     msgpack_pack_array(&answer.packer, checkpointed->operations_len);
     for (size_t i = 0; i < checkpointed->operations_len; i++)
         dd_wire_pack_operation(&answer.packer, &checkpointed->operations[i], true);
-    answer_end(&answer, call->exchange, position);
+    dd_api_answer_end(&answer, call->exchange, position);
 }
 
 static int update(struct dd_api_call *call, struct dd_checkpoint *checkpoint,
@@ -265,7 +160,7 @@ static int checkpoint(struct dd_api_call *call, struct dd_error *error)
         (void)label_arn(call, &arn);
         check_token(call, checkpoint.token);
         dd_checkpoint_violations(&checkpoint, &call->violations);
-        rc = verdict(call, error);
+        rc = dd_api_verdict(call, error);
         if (rc == 0)
             rc = update(call, &checkpoint, error);
     }
@@ -278,22 +173,22 @@ static int read_state(struct dd_api_call *call, struct dd_span token, size_t ite
 {
     struct dd_resident *resident;
     struct dd_page page = {0};
-    struct answer answer;
+    struct dd_api_answer answer;
     int rc = find_current(call, &resident, error);
 
     if (rc == 0)
         rc = dd_execution_state(resident->execution, call->label, token,
-                                query_text(call, "Marker"), items_max, &page, error);
+                                dd_api_query(call, "Marker"), items_max, &page, error);
     if (rc)
         return rc;
-    answer_begin(&answer, page.next_marker ? 2 : 1);
+    dd_api_answer_begin(&answer, page.next_marker ? 2 : 1);
     dd_pack_cstr(&answer.packer, "Operations");
     msgpack_pack_array(&answer.packer, page.operations_len);
     for (size_t i = 0; i < page.operations_len; i++)
         dd_wire_pack_operation(&answer.packer, page.operations[i], true);
-    pack_text(&answer.packer, "NextMarker", page.next_marker);
+    dd_api_pack_text(&answer.packer, "NextMarker", page.next_marker);
     dd_page_deinit(&page);
-    answer_end(&answer, call->exchange, resident->position);
+    dd_api_answer_end(&answer, call->exchange, resident->position);
     return 0;
 }
 
@@ -306,10 +201,10 @@ static int get_state(struct dd_api_call *call, struct dd_error *error)
 
     if (rc)
         return rc;
-    token = dd_text_new(query_text(call, "CheckpointToken"));
+    token = dd_text_new(dd_api_query(call, "CheckpointToken"));
     (void)label_arn(call, &arn);
     check_token(call, dd_text_span(token));
-    rc = verdict(call, error);
+    rc = dd_api_verdict(call, error);
     if (rc == 0)
         rc = read_state(call, dd_text_span(token), items_max, error);
     dd_text_unref(token);
@@ -322,13 +217,13 @@ static int get_execution(struct dd_api_call *call, struct dd_error *error)
 {
     struct dd_execution_arn arn;
     struct dd_resident *resident;
-    struct answer answer;
+    struct dd_api_answer answer;
     bool data = true;
-    int rc = query_bool(call, "IncludeExecutionData", &data, error);
+    int rc = dd_api_query_bool(call, "IncludeExecutionData", &data, error);
 
     (void)label_arn(call, &arn);
     if (rc == 0)
-        rc = verdict(call, error);
+        rc = dd_api_verdict(call, error);
     if (rc == 0)
         rc = find(call, &resident, error);
     if (rc)
@@ -337,15 +232,16 @@ static int get_execution(struct dd_api_call *call, struct dd_error *error)
     dd_pack_init(&answer.packer, &answer.packed);
     dd_wire_pack_execution(&answer.packer, resident->execution, data, 3);
     dd_pack_cstr(&answer.packer, "Version");
-    dd_pack_cstr(&answer.packer, VERSION);
+    dd_pack_cstr(&answer.packer, DD_API_VERSION);
     dd_pack_cstr(&answer.packer, "ExecutionDataIncluded");
     dd_pack_bool(&answer.packer, data);
     dd_pack_cstr(&answer.packer, "DurableConfig");
     msgpack_pack_map(&answer.packer, 2);
-    pack_int(&answer.packer, "ExecutionTimeout", dd_execution_timeout_s(resident->execution));
-    pack_int(&answer.packer, "RetentionPeriodInDays",
-             dd_execution_retention_s(resident->execution) / 86400);
-    answer_end(&answer, call->exchange, resident->position);
+    dd_api_pack_int(&answer.packer, "ExecutionTimeout",
+                    dd_execution_timeout_s(resident->execution));
+    dd_api_pack_int(&answer.packer, "RetentionPeriodInDays",
+                    dd_execution_retention_s(resident->execution) / 86400);
+    dd_api_answer_end(&answer, call->exchange, resident->position);
     return 0;
 }
 
@@ -354,7 +250,7 @@ static int answer_history(struct dd_api_call *call, struct dd_history *history,
 {
     struct marker marker = {.kind = history->reverse ? 'H' : 'h'};
     struct dd_resident *resident;
-    struct answer answer;
+    struct dd_api_answer answer;
     bool given;
     int rc = find(call, &resident, error);
 
@@ -363,13 +259,13 @@ static int answer_history(struct dd_api_call *call, struct dd_history *history,
     marker.id = resident->id;
     rc = query_marker(call, &marker, &given, error);
     if (rc == 0 && dd_uuid_compare(marker.id, resident->id) != 0)
-        rc = dd_fail(error, DD_INVALID_PARAMETER, "Invalid Marker");
+        rc = dd_api_no_marker(error);
     history->after = marker.number;
     if (rc == 0)
         rc = dd_executions_history(call->engine, resident, history, error);
     if (rc)
         return rc;
-    answer_begin(&answer, history->more ? 2 : 1);
+    dd_api_answer_begin(&answer, history->more ? 2 : 1);
     dd_pack_cstr(&answer.packer, "Events");
     msgpack_pack_array(&answer.packer, history->len);
     dd_buf_append_span(&answer.packed, dd_buf_span(&history->events));
@@ -377,7 +273,7 @@ static int answer_history(struct dd_api_call *call, struct dd_history *history,
     marker.number = history->last;
     if (history->more)
         pack_marker(&answer.packer, &marker);
-    answer_end(&answer, call->exchange, resident->position);
+    dd_api_answer_end(&answer, call->exchange, resident->position);
     return 0;
 }
 
@@ -385,16 +281,16 @@ static int get_history(struct dd_api_call *call, struct dd_error *error)
 {
     struct dd_history history = {0};
     struct dd_execution_arn arn;
-    int rc = query_bool(call, "IncludeExecutionData", &history.data, error);
+    int rc = dd_api_query_bool(call, "IncludeExecutionData", &history.data, error);
 
     if (rc == 0)
-        rc = query_bool(call, "ReverseOrder", &history.reverse, error);
+        rc = dd_api_query_bool(call, "ReverseOrder", &history.reverse, error);
     if (rc == 0)
         rc = query_items_max(call, &history.items_max, error);
     if (rc)
         return rc;
     (void)label_arn(call, &arn);
-    rc = verdict(call, error);
+    rc = dd_api_verdict(call, error);
     return rc ? rc : answer_history(call, &history, error);
 }
 
@@ -406,7 +302,7 @@ static int stop(struct dd_api_call *call, struct dd_error *error)
     struct dd_error_object *failure;
     struct dd_execution_arn arn;
     struct dd_resident *resident;
-    struct answer answer;
+    struct dd_api_answer answer;
     struct dd_head head;
     int rc = dd_api_read_error(call->request->body, &failure, error);
 
@@ -416,7 +312,7 @@ static int stop(struct dd_api_call *call, struct dd_error *error)
                                   !dd_span_is(arn.account, service->account)))
         rc = dd_fail(error, DD_NOT_FOUND, "Function not found");
     if (rc == 0)
-        rc = verdict(call, error);
+        rc = dd_api_verdict(call, error);
     if (rc == 0)
         rc = find(call, &resident, error);
     if (rc == 0)
@@ -425,65 +321,10 @@ static int stop(struct dd_api_call *call, struct dd_error *error)
     if (rc)
         return rc;
     dd_execution_head(resident->execution, &head);
-    answer_begin(&answer, 1);
-    pack_int(&answer.packer, "StopTimestamp", head.end_ms);
-    answer_end(&answer, call->exchange, resident->position);
+    dd_api_answer_begin(&answer, 1);
+    dd_api_pack_int(&answer.packer, "StopTimestamp", head.end_ms);
+    dd_api_answer_end(&answer, call->exchange, resident->position);
     return 0;
-}
-
-/* --- functions --------------------------------------------------------------------------- */
-
-struct function_label {
-    struct dd_reference reference;
-    char qualifier[DD_FUNCTION_QUALIFIER_MAX + 1]; /* "": none */
-};
-
-/* The label, which is a function's name or ARN, with its Qualifier. */
-static int label_function(struct dd_api_call *call, struct function_label *out,
-                          struct dd_error *error)
-{
-    struct dd_span given = query_text(call, "Qualifier");
-
-    *out = (struct function_label){0};
-    if (call->label.len > DD_FUNCTION_REF_MAX ||
-        !dd_reference_split(call->label, &out->reference))
-        dd_violate_pattern(&call->violations, call->label, "functionName", DD_REFERENCE_REGEX);
-    dd_check_text(&call->violations, given, "qualifier", DD_FUNCTION_QUALIFIER_MAX,
-                  &dd_pattern_qualifier);
-    if (call->violations.count > 0)
-        return 0;
-    if (given.data && out->reference.qualifier.data &&
-        !dd_span_equal(given, out->reference.qualifier))
-        return dd_fail(error, DD_INVALID_PARAMETER,
-                       "The derived qualifier from the function name does not match the "
-                       "specified qualifier.");
-    if (!given.data)
-        given = out->reference.qualifier;
-    snprintf(out->qualifier, sizeof out->qualifier, "%.*s", (int)given.len,
-             given.data ? given.data : "");
-    return 0;
-}
-
-/* The registration it names. A worker's function has one version. */
-static int find_function(const struct dd_api_call *call, const struct function_label *label,
-                         const struct dd_function **out, struct dd_error *error)
-{
-    const struct dd_service_config *service = &call->engine->service;
-    struct dd_span name = label->reference.name;
-    struct dd_span region = label->reference.region, account = label->reference.account;
-
-    if (!region.data)
-        region = dd_span_cstr(service->region);
-    if (!account.data)
-        account = dd_span_cstr(service->account);
-    *out = dd_journal_function(call->engine->config.journal, name);
-    if (*out && dd_span_is(region, service->region) && dd_span_is(account, service->account) &&
-        (!*label->qualifier || strcmp(label->qualifier, VERSION) == 0))
-        return 0;
-    return dd_fail(error, DD_NOT_FOUND,
-                   "Function not found: arn:aws:lambda:%.*s:%.*s:function:%.*s%s%s",
-                   (int)region.len, region.data, (int)account.len, account.data, (int)name.len,
-                   name.data, *label->qualifier ? ":" : "", label->qualifier);
 }
 
 /* --- list -------------------------------------------------------------------------------- */
@@ -504,15 +345,15 @@ static void visit_head(void *user, const struct dd_head *head)
     msgpack_pack_map(&list->packer, head->end_ms ? 6 : 5);
     dd_pack_cstr(&list->packer, "DurableExecutionArn");
     dd_pack_cstr(&list->packer, arn);
-    pack_text(&list->packer, "DurableExecutionName", head->name);
+    dd_api_pack_text(&list->packer, "DurableExecutionName", head->name);
     dd_pack_cstr(&list->packer, "FunctionArn");
     dd_pack_span(&list->packer,
                  dd_span_make(arn, (size_t)(strstr(arn, "/durable-execution/") - arn)));
     dd_pack_cstr(&list->packer, "Status");
     dd_pack_cstr(&list->packer, dd_execution_status_name(head->status));
-    pack_int(&list->packer, "StartTimestamp", head->start_ms);
+    dd_api_pack_int(&list->packer, "StartTimestamp", head->start_ms);
     if (head->end_ms)
-        pack_int(&list->packer, "EndTimestamp", head->end_ms);
+        dd_api_pack_int(&list->packer, "EndTimestamp", head->end_ms);
     list->len++;
 }
 
@@ -553,11 +394,11 @@ static int read_filter(struct dd_api_call *call, struct dd_list_filter *filter, 
     int rc = query_items_max(call, &filter->items_max, error);
 
     if (rc == 0)
-        rc = query_bool(call, "ReverseOrder", &filter->oldest_first, error);
+        rc = dd_api_query_bool(call, "ReverseOrder", &filter->oldest_first, error);
     if (rc == 0)
-        rc = query_date(call, "StartedAfter", &after_ms, error);
+        rc = dd_api_query_date(call, "StartedAfter", &after_ms, error);
     if (rc == 0)
-        rc = query_date(call, "StartedBefore", &filter->until_ms, error);
+        rc = dd_api_query_date(call, "StartedBefore", &filter->until_ms, error);
     if (rc == 0)
         rc = query_status(call, &filter->status, out_none, error);
     filter->since_ms = after_ms + 1;
@@ -579,23 +420,24 @@ static uint64_t arguments_of(const struct dd_list_filter *filter)
     return sum;
 }
 
-static int answer_list(struct dd_api_call *call, struct dd_list_filter *filter, bool none,
+static int answer_list(struct dd_api_call *call, const struct dd_list_filter *filter, bool none,
                        struct dd_error *error)
 {
     struct marker marker = {.kind = filter->oldest_first ? 'L' : 'l',
                             .arguments = arguments_of(filter)};
     struct list list = {.engine = call->engine};
-    struct answer answer;
+    struct dd_list_filter paged = *filter;
+    struct dd_api_answer answer;
     bool given, more;
     int rc = query_marker(call, &marker, &given, error);
 
     if (rc)
         return rc;
-    filter->after = given ? &marker.id : NULL;
+    paged.after = given ? &marker.id : NULL;
     dd_buf_init(&list.items, DD_HTTP_BODY_MAX);
     dd_pack_init(&list.packer, &list.items);
-    more = !none && dd_executions_list(call->engine, filter, visit_head, &list, &marker.id);
-    answer_begin(&answer, more ? 2 : 1);
+    more = !none && dd_executions_list(call->engine, &paged, visit_head, &list, &marker.id);
+    dd_api_answer_begin(&answer, more ? 2 : 1);
     dd_pack_cstr(&answer.packer, "DurableExecutions");
     msgpack_pack_array(&answer.packer, list.len);
     dd_buf_append_span(&answer.packed, dd_buf_span(&list.items));
@@ -603,32 +445,31 @@ static int answer_list(struct dd_api_call *call, struct dd_list_filter *filter, 
     dd_buf_deinit(&list.items);
     if (more)
         pack_marker(&answer.packer, &marker);
-    answer_end(&answer, call->exchange, dd_journal_newest(call->engine->config.journal));
+    dd_api_answer_end(&answer, call->exchange, dd_journal_newest(call->engine->config.journal));
     return 0;
 }
 
 static int list_executions(struct dd_api_call *call, struct dd_error *error)
 {
-    const struct dd_function *function;
     struct dd_list_filter filter = {0};
-    struct function_label label;
+    struct dd_api_function function;
     struct dd_text *name = NULL;
     bool none = false;
     int rc = read_filter(call, &filter, &none, error);
 
     if (rc == 0)
-        rc = label_function(call, &label, error);
+        rc = dd_api_name_function(call, &function, error);
     if (rc)
         return rc;
-    name = dd_text_new(query_text(call, "DurableExecutionName"));
+    name = dd_text_new(dd_api_query(call, "DurableExecutionName"));
     filter.name = dd_text_span(name);
     dd_check_text(&call->violations, filter.name, "durableExecutionName", DD_EXECUTION_NAME_MAX,
                   &dd_pattern_word);
-    rc = verdict(call, error);
+    rc = dd_api_verdict(call, error);
     if (rc == 0)
-        rc = find_function(call, &label, &function, error);
+        rc = dd_api_find_function(call, &function, error);
     if (rc == 0) {
-        filter.function = dd_text_span(function->name);
+        filter.function = dd_text_span(function.registration->name);
         rc = answer_list(call, &filter, none, error);
     }
     dd_text_unref(name);
@@ -642,8 +483,8 @@ static void pack_failure(msgpack_packer *packer, const struct dd_error_object *f
 {
     msgpack_pack_map(packer, (size_t)(failure->message != NULL) + (failure->type != NULL) +
                                  (failure->stack != NULL));
-    pack_text(packer, "errorMessage", failure->message);
-    pack_text(packer, "errorType", failure->type);
+    dd_api_pack_text(packer, "errorMessage", failure->message);
+    dd_api_pack_text(packer, "errorType", failure->type);
     if (!failure->stack)
         return;
     dd_pack_cstr(packer, "stackTrace");
@@ -714,20 +555,34 @@ static enum invocation_type invocation_type(struct dd_api_call *call)
     return REQUEST_RESPONSE;
 }
 
+/* A hosted function says whether it has tenants; those of workers get what is given. */
+static int check_tenant(const struct dd_api_function *function, struct dd_span tenant,
+                        struct dd_error *error)
+{
+    if (!function->hosted || function->hosted->tenants == (tenant.data != NULL))
+        return 0;
+    return dd_fail(error, DD_INVALID_PARAMETER,
+                   function->hosted->tenants
+                       ? "The invoked function is enabled with tenancy configuration. Add a "
+                         "valid tenant ID in your request and try again."
+                       : "The invoked function is not enabled with tenancy configuration. "
+                         "Remove the tenant ID from your request and try again.");
+}
+
 /* What a function may not be asked (service-api 1.4). A daemon's default is nobody's
  * ExecutionTimeout. */
-static int check_function(const struct dd_api_call *call, const struct function_label *label,
-                          const struct dd_function *function, struct dd_span name,
+static int check_function(const struct dd_api_call *call,
+                          const struct dd_api_function *function, struct dd_span name,
                           enum invocation_type type, struct dd_error *error)
 {
-    int64_t timeout_s = function->execution_timeout_s;
+    int64_t timeout_s = function->registration->execution_timeout_s;
 
-    if (function->plain)
+    if (function->registration->plain)
         return name.data ? dd_fail(error, DD_INVALID_PARAMETER,
                                    "You cannot name an execution of a function that is not "
                                    "durable.")
                          : 0;
-    if (!*label->qualifier)
+    if (!*function->qualifier)
         return dd_fail(error, DD_INVALID_PARAMETER,
                        "You cannot invoke a durable function using an unqualified ARN.");
     if (type == REQUEST_RESPONSE && timeout_s > DD_SYNC_TIMEOUT_S &&
@@ -736,6 +591,36 @@ static int check_function(const struct dd_api_call *call, const struct function_
                        "You cannot synchronously invoke a durable function with an "
                        "executionTimeout greater than 15 minutes.");
     return 0;
+}
+
+static bool is_object(struct dd_span json)
+{
+    size_t at = 0;
+
+    while (at < json.len && strchr(" \t\r\n", json.data[at]))
+        at++;
+    return at < json.len && json.data[at] == '{' && dd_json_valid(json);
+}
+
+/* X-Amz-Client-Context: the base64 of a JSON object. */
+static int check_context(const struct dd_api_call *call, struct dd_error *error)
+{
+    struct dd_span given = call->request->header(call->request, "X-Amz-Client-Context");
+    struct dd_buf json;
+    bool good;
+
+    if (given.len > DD_CLIENT_CONTEXT_MAX)
+        return dd_fail(error, DD_REQUEST_TOO_LARGE,
+                       "Client context must be at most %d bytes of base64",
+                       DD_CLIENT_CONTEXT_MAX);
+    if (given.len == 0)
+        return 0;
+    dd_buf_init(&json, DD_CLIENT_CONTEXT_MAX);
+    good = dd_base64_decode(given, &json) && is_object(dd_buf_span(&json));
+    dd_buf_deinit(&json);
+    return good ? 0
+                : dd_fail(error, DD_INVALID_CONTENT,
+                          "Client context must be a valid Base64-encoded JSON object.");
 }
 
 static int check_payload(struct dd_span payload, enum invocation_type type,
@@ -778,6 +663,16 @@ static int start(struct dd_api_call *call, struct dd_start *start, enum invocati
     return 0;
 }
 
+/* X-Amz-Log-Type. No answer carries the end of a log: executions have logs of their own
+ * (durablectl logs). */
+static void check_log_type(struct dd_api_call *call)
+{
+    struct dd_span given = call->request->header(call->request, "X-Amz-Log-Type");
+
+    if (given.data && !dd_span_is(given, "None") && !dd_span_is(given, "Tail"))
+        dd_violate_enum(&call->violations, given, "logType", "None, Tail");
+}
+
 static int invoke(struct dd_api_call *call, struct dd_error *error)
 {
     const struct dd_http_request *request = call->request;
@@ -786,25 +681,29 @@ static int invoke(struct dd_api_call *call, struct dd_error *error)
         .name = request->header(request, "X-Amz-Durable-Execution-Name"),
         .tenant_id = request->header(request, "X-Amz-Tenant-Id"),
     };
-    const struct dd_function *function;
-    struct function_label label;
-    int rc = label_function(call, &label, error);
+    struct dd_api_function function;
+    int rc = dd_api_name_function(call, &function, error);
 
+    check_log_type(call);
     dd_check_text(&call->violations, begin.name, "durableExecutionName", DD_EXECUTION_NAME_MAX,
                   &dd_pattern_word);
     dd_check_text(&call->violations, begin.tenant_id, "tenantId", DD_TENANT_MAX,
                   &dd_pattern_tenant);
     if (rc == 0)
-        rc = verdict(call, error);
+        rc = dd_api_verdict(call, error);
     if (rc == 0)
-        rc = find_function(call, &label, &function, error);
+        rc = dd_api_find_function(call, &function, error);
     if (rc == 0)
-        rc = check_function(call, &label, function, begin.name, type, error);
+        rc = check_function(call, &function, begin.name, type, error);
+    if (rc == 0)
+        rc = check_tenant(&function, begin.tenant_id, error);
+    if (rc == 0)
+        rc = check_context(call, error);
     if (rc == 0)
         rc = check_payload(request->body, type, error);
     if (rc)
         return rc;
-    begin.function = dd_text_span(function->name);
+    begin.function = dd_text_span(function.registration->name);
     if (type != DRY_RUN)
         return start(call, &begin, type, error);
     call->exchange->invoked = true;
@@ -817,7 +716,7 @@ static int invoke(struct dd_api_call *call, struct dd_error *error)
 static int complete(struct dd_api_call *call, struct dd_callback_call *completion,
                     struct dd_error *error)
 {
-    struct answer answer;
+    struct dd_api_answer answer;
     uint64_t position;
     int rc;
 
@@ -825,8 +724,8 @@ static int complete(struct dd_api_call *call, struct dd_callback_call *completio
     rc = dd_callback_complete(call->engine, completion, &position, error);
     if (rc)
         return rc;
-    answer_begin(&answer, 0);
-    answer_end(&answer, call->exchange, position);
+    dd_api_answer_begin(&answer, 0);
+    dd_api_answer_end(&answer, call->exchange, position);
     return 0;
 }
 
@@ -863,19 +762,32 @@ static int callback_heartbeat(struct dd_api_call *call, struct dd_error *error)
 
 #define EXECUTIONS "/2025-12-01/durable-executions/"
 #define CALLBACKS "/2025-12-01/durable-execution-callbacks/"
+#define FUNCTIONS "/2015-03-31/functions"
 
 const struct dd_api_route dd_api_routes[] = {
-    {"CheckpointDurableExecution", "POST", EXECUTIONS, "/checkpoint", checkpoint},
-    {"GetDurableExecutionState", "GET", EXECUTIONS, "/state", get_state},
-    {"GetDurableExecutionHistory", "GET", EXECUTIONS, "/history", get_history},
-    {"GetDurableExecution", "GET", EXECUTIONS, "", get_execution},
-    {"StopDurableExecution", "POST", EXECUTIONS, "/stop", stop},
+    {"CheckpointDurableExecution", "POST", EXECUTIONS, "/checkpoint", DD_LABELS_SLASH,
+     checkpoint},
+    {"GetDurableExecutionState", "GET", EXECUTIONS, "/state", DD_LABELS_SLASH, get_state},
+    {"GetDurableExecutionHistory", "GET", EXECUTIONS, "/history", DD_LABELS_SLASH, get_history},
+    {"GetDurableExecution", "GET", EXECUTIONS, "", DD_LABELS_SLASH, get_execution},
+    {"StopDurableExecution", "POST", EXECUTIONS, "/stop", DD_LABELS_SLASH, stop},
     {"ListDurableExecutionsByFunction", "GET", "/2025-12-01/functions/", "/durable-executions",
-     list_executions},
-    {"SendDurableExecutionCallbackSuccess", "POST", CALLBACKS, "/succeed", callback_succeed},
-    {"SendDurableExecutionCallbackFailure", "POST", CALLBACKS, "/fail", callback_fail},
-    {"SendDurableExecutionCallbackHeartbeat", "POST", CALLBACKS, "/heartbeat",
+     DD_LABELS_PLAIN, list_executions},
+    {"SendDurableExecutionCallbackSuccess", "POST", CALLBACKS, "/succeed", DD_LABELS_SLASH,
+     callback_succeed},
+    {"SendDurableExecutionCallbackFailure", "POST", CALLBACKS, "/fail", DD_LABELS_SLASH,
+     callback_fail},
+    {"SendDurableExecutionCallbackHeartbeat", "POST", CALLBACKS, "/heartbeat", DD_LABELS_SLASH,
      callback_heartbeat},
-    {"Invoke", "POST", "/2015-03-31/functions/", "/invocations", invoke},
-    {NULL, NULL, NULL, NULL, NULL},
+    {"Invoke", "POST", FUNCTIONS "/", "/invocations", DD_LABELS_PLAIN, invoke},
+    {"ListFunctions", "GET", FUNCTIONS, "", DD_LABELS_NONE, dd_api_list_functions},
+    {"ListFunctions", "GET", FUNCTIONS "/", "", DD_LABELS_NONE, dd_api_list_functions},
+    {"GetFunctionConfiguration", "GET", FUNCTIONS "/", "/configuration", DD_LABELS_PLAIN,
+     dd_api_get_configuration},
+    {"ListVersionsByFunction", "GET", FUNCTIONS "/", "/versions", DD_LABELS_PLAIN,
+     dd_api_list_versions},
+    {"ListAliases", "GET", FUNCTIONS "/", "/aliases", DD_LABELS_PLAIN, dd_api_list_aliases},
+    {"GetAlias", "GET", FUNCTIONS "/", "/aliases/", DD_LABELS_TWO, dd_api_get_alias},
+    {"GetFunction", "GET", FUNCTIONS "/", "", DD_LABELS_PLAIN, dd_api_get_function},
+    {NULL, NULL, NULL, NULL, DD_LABELS_NONE, NULL},
 };

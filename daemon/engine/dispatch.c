@@ -544,18 +544,6 @@ void dd_invocation_begin(struct dd_engine *engine, struct dd_uuid execution,
 
     out->invocation = invocation;
     out->position = resident->position;
-    dd_buf_init(&out->event, DD_FRAME_MAX);
-    if (envelope->plain)
-        dd_buf_append_span(&out->event,
-                           envelope->input ? dd_text_span(envelope->input) : DD_SPAN("{}"));
-    else
-        dd_json_write_envelope(&out->event, envelope);
-}
-
-void dd_given_deinit(struct dd_given *given)
-{
-    dd_buf_deinit(&given->event);
-    dd_envelope_deinit(&given->envelope);
 }
 
 static void give(struct dd_engine *engine, struct dd_worker *worker, struct dd_uuid id)
@@ -563,13 +551,20 @@ static void give(struct dd_engine *engine, struct dd_worker *worker, struct dd_u
     struct dd_pending *slot =
         dd_container_of(dd_list_pop(&worker->slots), struct dd_pending, parked);
     struct dd_given given;
+    struct dd_buf event;
 
     dd_invocation_begin(engine, id, worker->peer->credentials, worker->instance, &given);
     given.invocation->worker = worker;
     worker->running++;
+    dd_buf_init(&event, DD_FRAME_MAX);
+    if (given.envelope.plain)
+        dd_buf_append_span(&event, dd_envelope_payload(&given.envelope));
+    else
+        dd_json_write_envelope(&event, &given.envelope);
     dd_wire_write_invocation(&slot->result, &given.envelope, given.invocation->function,
-                             dd_buf_span(&given.event), given.invocation->deadline_ms);
-    dd_given_deinit(&given);
+                             dd_buf_span(&event), given.invocation->deadline_ms);
+    dd_buf_deinit(&event);
+    dd_envelope_deinit(&given.envelope);
     dd_pending_answer_after(slot, given.position);
 }
 

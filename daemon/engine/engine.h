@@ -32,6 +32,9 @@ struct dd_engine_config {
     const char *socket;
     const char *data;
     const char *http_hosts; /* names besides loopback's that HTTP requests may be for */
+    /* What HTTP requests must be signed with; NULL: signatures are not looked at. */
+    const char *access_key;
+    const char *secret_key;
     int64_t pid;
     int64_t default_execution_timeout_s;
     int64_t default_retention_s;

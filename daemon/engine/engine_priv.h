@@ -60,6 +60,8 @@ struct dd_engine {
     bool closing;  /* peers are dropped, nothing is recorded */
     bool failed;
     bool full_told;
+    char regions_told[DD_REGIONS_TOLD_MAX][48]; /* other regions that requests were for */
+    size_t regions_told_len;
     int64_t looked_ms; /* when it was last looked whether the store is full */
 };
 
@@ -291,16 +293,13 @@ void dd_worker_unclaim(struct dd_engine *engine, struct dd_peer *peer);
 struct dd_given {
     struct dd_invocation *invocation;
     struct dd_envelope envelope;
-    struct dd_buf event; /* what the handler gets */
-    uint64_t position;   /* it is given once this is durable */
+    uint64_t position; /* it is given once this is durable */
 };
 
-/* Begins an invocation of a queued execution, for a process. Give what it needs with
- * dd_given_deinit(). */
+/* Begins an invocation of a queued execution, for a process. The envelope is given. */
 void dd_invocation_begin(struct dd_engine *engine, struct dd_uuid execution,
                          struct dd_credentials process, struct dd_text *instance,
                          struct dd_given *out);
-void dd_given_deinit(struct dd_given *given);
 
 /* The queued execution of `function` that is next; false when there is none. */
 bool dd_dispatch_next(struct dd_engine *engine, const struct dd_text *function,
@@ -425,6 +424,13 @@ void dd_sessions_due(struct dd_engine *engine);
 int64_t dd_sessions_next_due(struct dd_engine *engine);
 
 /* --- executions.c: what the socket's methods and the HTTP API do alike -------------------- */
+
+/* The registration of a function that has `qualifier` (absent: none) as its version,
+ * $LATEST, or as an alias of that; NULL: there is none. Sets `*out_hosted`, NULL when
+ * workers serve it. */
+const struct dd_function *dd_executions_function(const struct dd_engine *engine,
+                                                 struct dd_span name, struct dd_span qualifier,
+                                                 const struct dd_hosted **out_hosted);
 
 /* Starts an execution of a registered function, or finds the one that was started under
  * the same name. `start->id` is set here, and an ExecutionTimeout of 0 becomes the

@@ -7,6 +7,21 @@
 #include "base/alloc.h"
 #include "codec/pack.h"
 
+/* --- functions --------------------------------------------------------------------------- */
+
+const struct dd_function *dd_executions_function(const struct dd_engine *engine,
+                                                 struct dd_span name, struct dd_span qualifier,
+                                                 const struct dd_hosted **out_hosted)
+{
+    const struct dd_engine_config *config = &engine->config;
+
+    *out_hosted = dd_hosted_find(config->hosted, config->hosted_len, name);
+    if (qualifier.data && !dd_span_is(qualifier, "$LATEST") &&
+        (!*out_hosted || !dd_hosted_has_alias(*out_hosted, qualifier)))
+        return NULL;
+    return dd_journal_function(config->journal, name);
+}
+
 /* --- starting ---------------------------------------------------------------------------- */
 
 struct names {
@@ -175,7 +190,7 @@ int dd_executions_history(struct dd_engine *engine, struct dd_resident *resident
     page.lengths = dd_alloc_array(history->items_max, sizeof *page.lengths);
     dd_buf_init(&history->events, DD_FRAME_MAX);
     dd_pack_init(&page.packer, &history->events);
-    rc = dd_journal_facts(engine->config.journal, head.id, visit_fact, &page, error);
+    rc = dd_journal_facts(engine->config.journal, head.id, page.low, visit_fact, &page, error);
     if (rc == 0 && history->reverse && page.len > 0)
         turn(&page);
     if (rc == 0 && history->events.failed)

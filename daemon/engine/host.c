@@ -8,6 +8,7 @@
 #include <stdio.h>
 
 #include "base/alloc.h"
+#include "base/utf8.h"
 #include "codec/json.h"
 
 /* --- hosts ------------------------------------------------------------------------------- */
@@ -83,7 +84,7 @@ static void fail_invocation(struct dd_sandbox *sandbox, const struct dd_outcome 
                         instance, &given);
     dd_text_unref(instance);
     dd_invocation_end(engine, given.invocation, outcome);
-    dd_given_deinit(&given);
+    dd_envelope_deinit(&given.envelope);
 }
 
 static void fail_with(struct dd_sandbox *sandbox, struct dd_span type, const char *message)
@@ -377,32 +378,40 @@ int64_t dd_host_next_due(const struct dd_engine *engine)
 /* --- output ------------------------------------------------------------------------------ */
 
 /* What the function writes is a line of its execution's log too. */
-static void keep_line(struct dd_engine *engine, struct dd_uuid execution, struct dd_span line)
+static void keep_line(struct dd_engine *engine, struct dd_uuid execution,
+                      const struct dd_wrote *wrote)
 {
-    struct dd_text *level, *message;
     struct dd_buf kept;
 
-    dd_json_parse_line(line, &level, &message);
     dd_buf_init(&kept, DD_LOG_LINE_MAX);
-    dd_wire_write_line(&kept, engine->now_ms, dd_text_span(level), dd_text_span(message),
+    dd_wire_write_line(&kept, engine->now_ms,
+                       wrote->level.data ? wrote->level : DD_SPAN("INFO"), wrote->message,
                        DD_SPAN_NONE);
     if (!kept.failed) {
         dd_journal_log(engine->config.journal, execution, dd_buf_span(&kept));
         dd_watch_wake(engine, execution);
     }
     dd_buf_deinit(&kept);
-    dd_text_unref(level);
-    dd_text_unref(message);
 }
 
 void dd_engine_process_wrote(struct dd_engine *engine, struct dd_sandbox *sandbox,
                              struct dd_span line, int64_t now_ms)
 {
     const struct dd_invocation *invocation = sandbox->invocation;
+    struct dd_wrote wrote = {.function = dd_text_span(sandbox->host->name)};
+    struct dd_text *text = dd_text_new(line), *level, *message;
 
     engine->now_ms = now_ms;
-    dd_log_wrote(engine->config.log, dd_text_span(sandbox->host->name),
-                 invocation ? dd_text_span(invocation->request_id) : DD_SPAN(""), line);
+    dd_utf8_repair(text->data, text->len);
+    wrote.line = dd_text_span(text);
+    dd_json_parse_line(wrote.line, &level, &message);
+    wrote.level = dd_text_span(level);
+    wrote.message = dd_text_span(message);
+    wrote.request_id = invocation ? dd_text_span(invocation->request_id) : DD_SPAN("");
+    dd_log_wrote(engine->config.log, &wrote);
     if (invocation)
-        keep_line(engine, invocation->execution, line);
+        keep_line(engine, invocation->execution, &wrote);
+    dd_text_unref(text);
+    dd_text_unref(level);
+    dd_text_unref(message);
 }

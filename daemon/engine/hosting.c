@@ -27,3 +27,22 @@ void dd_hosted_deinit(struct dd_hosted *hosted)
     dd_free(hosted->environment);
     *hosted = (struct dd_hosted){0};
 }
+
+const struct dd_hosted *dd_hosted_find(const struct dd_hosted *hosted, size_t len,
+                                       struct dd_span name)
+{
+    for (size_t i = 0; i < len; i++) {
+        if (dd_span_is(name, hosted[i].name))
+            return &hosted[i];
+    }
+    return NULL;
+}
+
+bool dd_hosted_has_alias(const struct dd_hosted *hosted, struct dd_span alias)
+{
+    for (size_t i = 0; hosted->aliases && hosted->aliases[i]; i++) {
+        if (dd_span_is(alias, hosted->aliases[i]))
+            return true;
+    }
+    return false;
+}

@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/span.h"
+
 struct dd_variable {
     char *name;
     char *value;
@@ -34,3 +36,10 @@ struct dd_hosted {
 };
 
 void dd_hosted_deinit(struct dd_hosted *hosted);
+
+/* The one of that name; NULL: none. */
+const struct dd_hosted *dd_hosted_find(const struct dd_hosted *hosted, size_t len,
+                                       struct dd_span name);
+
+/* Whether `alias` is one of its aliases. */
+bool dd_hosted_has_alias(const struct dd_hosted *hosted, struct dd_span alias);

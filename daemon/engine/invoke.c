@@ -40,19 +40,20 @@ static struct dd_text *child_arn(const struct dd_engine *engine, struct dd_span 
     return dd_text_cstr(text);
 }
 
-/* A function is there when a worker ever registered it; its one version is $LATEST. */
+/* A function is there when a worker ever registered it, or it is hosted. */
 static int resolve(struct dd_engine *engine, const struct dd_update *update,
                    struct dd_target *target, struct dd_error *error)
 {
     const struct dd_function *function;
+    const struct dd_hosted *hosted;
     struct dd_reference reference;
     int rc = dd_reference_parse(&engine->service, dd_text_span(update->function_name),
                                 &reference, error);
 
     if (rc)
         return rc;
-    function = dd_journal_function(engine->config.journal, reference.name);
-    if (!function || (reference.qualifier.data && !dd_span_is(reference.qualifier, LATEST))) {
+    function = dd_executions_function(engine, reference.name, reference.qualifier, &hosted);
+    if (!function) {
         target->error = not_found(engine, &reference);
         return 0;
     }

@@ -108,9 +108,10 @@ void dd_journal_fail(struct dd_journal *journal, const struct dd_error *error);
 /* The position of its last record; 0 when that was folded, and so is durable. */
 uint64_t dd_journal_position(const struct dd_journal *journal, struct dd_uuid id);
 
-/* Visits the facts of `id` in order, without building an execution: the history.
- * Here and below a visitor must not call the journal. */
-int dd_journal_facts(struct dd_journal *journal, struct dd_uuid id,
+/* Visits the facts of `id` in order, without building an execution: the history. Records
+ * that end before the event `event` are left out. Here and below a visitor must not call
+ * the journal. */
+int dd_journal_facts(struct dd_journal *journal, struct dd_uuid id, uint32_t event,
                      bool (*visit)(void *user, const struct dd_fact *fact), void *user,
                      struct dd_error *error) DD_MUST_CHECK;
 

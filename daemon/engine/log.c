@@ -138,23 +138,38 @@ void dd_log_write(const struct dd_log *log, enum dd_log_code code,
     dd_buf_deinit(&buf);
 }
 
-void dd_log_wrote(const struct dd_log *log, struct dd_span function, struct dd_span request_id,
-                  struct dd_span line)
+/* As it would look without us, but for what a terminal would take for a command. */
+static void append_safe(struct dd_buf *buf, struct dd_span text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        unsigned char c = (unsigned char)text.data[i];
+
+        if ((c < 0x20 && c != '\t') || c == 0x7f)
+            dd_buf_printf(buf, "\\x%02x", c);
+        else
+            dd_buf_append_byte(buf, c);
+    }
+}
+
+void dd_log_wrote(const struct dd_log *log, const struct dd_wrote *wrote)
 {
     struct dd_buf buf;
     char time[25];
 
     if (!log->readable) {
-        dd_log(log, FUNCTION_WROTE, DD_LOG_TEXT("function", function),
-               DD_LOG_TEXT("requestId", request_id), DD_LOG_TEXT("line", line));
+        dd_log(log, FUNCTION_WROTE, DD_LOG_TEXT("function", wrote->function),
+               DD_LOG_TEXT("requestId", wrote->request_id), DD_LOG_TEXT("line", wrote->line));
         return;
     }
     if (events[DD_LOG_FUNCTION_WROTE].level < log->level)
         return;
     dd_buf_init(&buf, LINE_MAX_BYTES);
     dd_time_format(log->now_ms(log->user), time);
-    dd_buf_printf(&buf, "%.8s %.*s | ", time + 11, (int)function.len, function.data);
-    append_escaped(&buf, line);
+    dd_buf_printf(&buf, "%.8s %.*s | ", time + 11, (int)wrote->function.len,
+                  wrote->function.data);
+    if (wrote->level.data)
+        dd_buf_printf(&buf, "%-5.*s ", (int)wrote->level.len, wrote->level.data);
+    append_safe(&buf, wrote->message);
     dd_buf_append_byte(&buf, '\n');
     if (!buf.failed)
         log->write(log->user, dd_buf_span(&buf));

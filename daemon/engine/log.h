@@ -85,6 +85,10 @@ enum dd_level { DD_LEVEL_DEBUG, DD_LEVEL_INFO, DD_LEVEL_WARN, DD_LEVEL_ERROR };
     X(CONNECTION_REFUSED, WARN, "connection closed: unframeable bytes",                        \
       "A peer sent what is no message, or one over the limits.",                               \
       "Check that process `pid` speaks this protocol.")                                        \
+    X(REGION_DIFFERS, WARN, "requests are signed for another region",                          \
+      "A client of the HTTP API is configured for `region`, and this daemon's ARNs are of "    \
+      "`daemon_region`. It is served; each region is told once.",                              \
+      "Start the daemon with --region, or set AWS_REGION for the client.")                     \
     X(CONNECTIONS_FULL, WARN, "connection refused: too many",                                  \
       "The limit of connections is reached; it is told once until one ends.",                  \
       "Close unused clients, or let the daemon have more open files (`ulimit -n`).")           \
@@ -131,10 +135,16 @@ struct dd_log {
 void dd_log_write(const struct dd_log *log, enum dd_log_code code,
                   const struct dd_log_field *fields, size_t fields_len);
 
-/* Writes FUNCTION_WROTE: `line`, which `function` wrote during the invocation `request_id`
- * (empty: between two). On a terminal it looks as it would without us. */
-void dd_log_wrote(const struct dd_log *log, struct dd_span function, struct dd_span request_id,
-                  struct dd_span line);
+/* What a hosted function wrote. */
+struct dd_wrote {
+    struct dd_span function;
+    struct dd_span request_id; /* of the invocation; empty: between two */
+    struct dd_span line;
+    struct dd_span level, message; /* of a line that is JSON; else `level` is absent */
+};
+
+/* Writes FUNCTION_WROTE: with the line as it is, or for a person what it says. */
+void dd_log_wrote(const struct dd_log *log, const struct dd_wrote *wrote);
 
 #define dd_log(log, symbol, ...)                                                     \
     dd_log_write((log), DD_LOG_##symbol, (const struct dd_log_field[]){__VA_ARGS__}, \

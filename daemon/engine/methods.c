@@ -659,23 +659,44 @@ static void pack_standing(msgpack_packer *packer, struct dd_engine *engine,
     }
 }
 
+/* The operations after the first `after`, while a page has room; all when negative. Gives
+ * how many. */
+static size_t pack_operations(struct dd_buf *out, const struct dd_execution *execution,
+                              int64_t after, bool data, bool *out_more)
+{
+    size_t len, from = after > 0 ? (size_t)after : 0, at = from;
+    const struct dd_operation *const *operations = dd_execution_operations(execution, &len);
+    msgpack_packer packer;
+
+    dd_pack_init(&packer, out);
+    while (at < len &&
+           (after < 0 || (at - from < DD_PAGE_ITEMS_MAX && out->len < DD_PAGE_BYTES_MAX)))
+        dd_wire_pack_operation(&packer, operations[at++], data);
+    *out_more = at < len;
+    return at - from;
+}
+
 static int execution_describe(struct dd_pending *pending, struct dd_params *params,
                               struct dd_error *error)
 {
-    const struct dd_operation *const *operations;
     struct dd_resident *resident;
+    bool data = true, more;
+    struct dd_buf operations;
     msgpack_packer packer;
     struct dd_head head;
-    bool data = true;
+    int64_t after = -1;
     size_t len;
     int rc = dd_params_bool(params, "data", &data, error);
 
+    if (rc == 0)
+        rc =
+            dd_params_int(params, "after_operation", DD_OPTIONAL, 0, UINT32_MAX, &after, error);
     if (rc == 0)
         rc = named(pending, params, &resident, error);
     if (rc)
         return rc;
     dd_pack_init(&packer, &pending->result);
-    msgpack_pack_map(&packer, 3);
+    msgpack_pack_map(&packer, after < 0 ? 3 : 4);
     dd_pack_cstr(&packer, "execution");
     dd_wire_pack_execution(&packer, resident->execution, data, 2);
     dd_execution_head(resident->execution, &head);
@@ -683,11 +704,17 @@ static int execution_describe(struct dd_pending *pending, struct dd_params *para
     pack_int(&packer, "ExecutionTimeout", dd_execution_timeout_s(resident->execution));
     dd_pack_cstr(&packer, "standing");
     pack_standing(&packer, pending->engine, resident);
+    dd_buf_init(&operations, DD_FRAME_MAX);
+    len = pack_operations(&operations, resident->execution, after, data, &more);
     dd_pack_cstr(&packer, "operations");
-    operations = dd_execution_operations(resident->execution, &len);
     msgpack_pack_array(&packer, len);
-    for (size_t i = 0; i < len; i++)
-        dd_wire_pack_operation(&packer, operations[i], data);
+    dd_buf_append_span(&pending->result, dd_buf_span(&operations));
+    pending->result.failed |= operations.failed;
+    dd_buf_deinit(&operations);
+    if (after >= 0) {
+        dd_pack_cstr(&packer, "more");
+        dd_pack_bool(&packer, more);
+    }
     dd_pending_answer_after(pending, resident->position);
     return 0;
 }
@@ -762,7 +789,7 @@ static void visit_head(void *user, const struct dd_head *head)
 
     dd_arn_format(list->engine, head, arn);
     msgpack_pack_map(&list->packer,
-                     6 + (size_t)(head->end_ms != 0) + (open && head->next_due_ms != 0));
+                     6 + (size_t)(head->end_ms != 0) + (open && head->until_ms != 0));
     pack_cstr(&list->packer, "arn", arn);
     pack_text(&list->packer, "name", head->name);
     pack_text(&list->packer, "function", head->function);
@@ -771,8 +798,8 @@ static void visit_head(void *user, const struct dd_head *head)
     pack_int(&list->packer, "start_ms", head->start_ms);
     if (head->end_ms)
         pack_int(&list->packer, "end_ms", head->end_ms);
-    if (open && head->next_due_ms)
-        pack_int(&list->packer, "until_ms", head->next_due_ms);
+    if (open && head->until_ms)
+        pack_int(&list->packer, "until_ms", head->until_ms);
     list->len++;
 }
 

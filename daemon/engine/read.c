@@ -111,15 +111,25 @@ static int positions_load(struct dd_journal *journal, const struct dd_head *head
     return rc;
 }
 
-/* Decodes the record in journal->record, which must be number `i`. */
-static int record_facts(struct dd_journal *journal, const struct positions *positions,
-                        uint32_t i, struct dd_facts *out_facts, struct dd_error *error)
+/* Reads record number `i`: the last event up to it, and its facts unless `out_facts` is
+ * NULL. */
+static int record_open(struct dd_journal *journal, const struct positions *positions,
+                       uint32_t i, uint32_t *out_events, struct dd_facts *out_facts,
+                       struct dd_error *error)
 {
+    int rc = record_read(journal, positions->of[i], error);
+    struct dd_span record = dd_buf_span(&journal->record);
     struct dd_record_header header;
     struct dd_error why;
     bool same;
 
-    if (dd_record_decode(dd_buf_span(&journal->record), &header, out_facts, &why) != 0) {
+    if (rc == 0)
+        return corrupt(error, positions->id, "is missing", i, positions->total);
+    if (rc < 0)
+        return rc;
+    rc = out_facts ? dd_record_decode(record, &header, out_facts, &why)
+                   : dd_record_header(record, &header, &why);
+    if (rc != 0) {
         char what[160];
 
         (void)snprintf(what, sizeof(what), "does not hold (%.100s)", why.text);
@@ -127,28 +137,48 @@ static int record_facts(struct dd_journal *journal, const struct positions *posi
     }
     same = dd_uuid_compare(header.head.id, positions->id) == 0 &&
            header.number == RECORD_FIRST + i;
+    *out_events = header.head.events;
     head_deinit(&header.head);
     if (same)
         return 0;
-    dd_facts_deinit(out_facts);
+    if (out_facts)
+        dd_facts_deinit(out_facts);
     return corrupt(error, positions->id, "is another's", i, positions->total);
+}
+
+/* The number of the first record that has the event `event` or a later one. */
+static int record_of_event(struct dd_journal *journal, const struct positions *positions,
+                           uint32_t event, uint32_t *out, struct dd_error *error)
+{
+    uint32_t low = 0, high = event > 1 ? positions->total : 0;
+
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2, events;
+        int rc = record_open(journal, positions, middle, &events, NULL, error);
+
+        if (rc != 0)
+            return rc;
+        if (events < event)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    *out = low;
+    return 0;
 }
 
 typedef int (*facts_fn)(void *user, const struct dd_facts *facts, struct dd_error *error);
 
 static int records_each(struct dd_journal *journal, const struct positions *positions,
-                        facts_fn fn, void *user, struct dd_error *error)
+                        uint32_t from, facts_fn fn, void *user, struct dd_error *error)
 {
     int rc = 0;
 
-    for (uint32_t i = 0; rc == 0 && i < positions->total; i++) {
+    for (uint32_t i = from; rc == 0 && i < positions->total; i++) {
         struct dd_facts facts = {0};
+        uint32_t events;
 
-        rc = record_read(journal, positions->of[i], error);
-        if (rc == 0)
-            return corrupt(error, positions->id, "is missing", i, positions->total);
-        if (rc > 0)
-            rc = record_facts(journal, positions, i, &facts, error);
+        rc = record_open(journal, positions, i, &events, &facts, error);
         if (rc != 0)
             return rc;
         rc = fn(user, &facts, error);
@@ -165,13 +195,15 @@ static int not_found(struct dd_error *error, struct dd_uuid id)
     return dd_fail(error, DD_NOT_FOUND, "execution %s does not exist", text);
 }
 
-static int walk(struct dd_journal *journal, struct dd_uuid id, facts_fn fn, void *user,
-                uint32_t *out_records, struct dd_error *error)
+/* Walks the records from the one with the event `event` on. */
+static int walk(struct dd_journal *journal, struct dd_uuid id, uint32_t event, facts_fn fn,
+                void *user, uint32_t *out_records, struct dd_error *error)
 {
     const struct tail_entry *entry = tail_get(journal, id);
     struct positions positions = {0};
     struct dd_error own;
     struct dd_head head;
+    uint32_t from = 0;
     int rc;
 
     error = error ? error : &own;
@@ -179,7 +211,9 @@ static int walk(struct dd_journal *journal, struct dd_uuid id, facts_fn fn, void
     if (rc == 0) {
         rc = positions_load(journal, &head, entry, &positions, error);
         if (rc == 0)
-            rc = records_each(journal, &positions, fn, user, error);
+            rc = record_of_event(journal, &positions, event, &from, error);
+        if (rc == 0)
+            rc = records_each(journal, &positions, from, fn, user, error);
         *out_records = head.records;
         dd_free(positions.of);
         head_deinit(&head);
@@ -203,7 +237,7 @@ int dd_journal_load(struct dd_journal *journal, struct dd_uuid id,
                     struct dd_error *error)
 {
     uint32_t records = 0;
-    int rc = walk(journal, id, apply_facts, execution, &records, error);
+    int rc = walk(journal, id, 0, apply_facts, execution, &records, error);
 
     if (rc == 0)
         *out_records = records;
@@ -235,13 +269,13 @@ static int visit_facts(void *user, const struct dd_facts *facts, struct dd_error
     return 0;
 }
 
-int dd_journal_facts(struct dd_journal *journal, struct dd_uuid id,
+int dd_journal_facts(struct dd_journal *journal, struct dd_uuid id, uint32_t event,
                      bool (*visit)(void *user, const struct dd_fact *fact), void *user,
                      struct dd_error *error)
 {
     struct facts_visit facts = {.visit = visit, .user = user};
     uint32_t records;
-    int rc = walk(journal, id, visit_facts, &facts, &records, error);
+    int rc = walk(journal, id, event, visit_facts, &facts, &records, error);
 
     return rc == VISIT_ENDED ? 0 : rc;
 }

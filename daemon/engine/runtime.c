@@ -14,7 +14,9 @@
 
 #include "base/alloc.h"
 #include "base/utf8.h"
+#include "codec/api.h"
 #include "codec/json.h"
+#include "codec/pack.h"
 
 #define RUNTIME "/2018-06-01/runtime/"
 #define INVOCATION RUNTIME "invocation/"
@@ -124,6 +126,60 @@ static int64_t deadline_of(const struct dd_engine *engine,
                                    : engine->now_ms + (int64_t)DD_SECONDS_MAX * 1000;
 }
 
+/* The event of a durable function, with the first page of its state: some SDKs take the
+ * EXECUTION operation by its place (service-api 2). */
+static void pack_event(struct dd_buf *out, const struct dd_envelope *envelope,
+                       const struct dd_page *page)
+{
+    msgpack_packer packer;
+
+    dd_pack_init(&packer, out);
+    msgpack_pack_map(&packer, 4);
+    dd_pack_cstr(&packer, "DurableExecutionArn");
+    dd_pack_text(&packer, envelope->arn);
+    dd_pack_cstr(&packer, "CheckpointToken");
+    dd_pack_text(&packer, envelope->token);
+    dd_pack_cstr(&packer, "InitialExecutionState");
+    msgpack_pack_map(&packer, 2);
+    dd_pack_cstr(&packer, "Operations");
+    msgpack_pack_array(&packer, page->operations_len);
+    for (size_t i = 0; i < page->operations_len; i++)
+        dd_wire_pack_operation(&packer, page->operations[i], true);
+    dd_pack_cstr(&packer, "NextMarker");
+    dd_pack_cstr(&packer, dd_text_or(page->next_marker, ""));
+    dd_pack_cstr(&packer, "UpdatedOperationIds");
+    msgpack_pack_array(&packer, envelope->updated_ids_len);
+    for (size_t i = 0; i < envelope->updated_ids_len; i++)
+        dd_pack_text(&packer, envelope->updated_ids[i]);
+}
+
+static void write_event(struct dd_engine *engine, struct dd_uuid execution,
+                        const struct dd_envelope *envelope, struct dd_buf *out)
+{
+    struct dd_span token = dd_text_span(envelope->token), arn = dd_text_span(envelope->arn);
+    struct dd_resident *resident;
+    struct dd_page page;
+    struct dd_error error;
+    struct dd_buf packed;
+    int rc = dd_engine_load(engine, execution, &resident, &error);
+
+    if (rc == 0)
+        rc = dd_execution_state(resident->execution, arn, token, DD_SPAN_NONE,
+                                DD_PAGE_ITEMS_MAX, &page, &error);
+    dd_assert(rc == 0);
+    dd_buf_init(&packed, DD_FRAME_MAX);
+    pack_event(&packed, envelope, &page);
+    dd_page_deinit(&page);
+    if (!packed.failed)
+        dd_api_write(out, dd_buf_span(&packed), DD_API_MILLISECONDS);
+    /* An event is a request of Lambda's, of 6 MB: with a longer input the state is read. */
+    if (packed.failed || out->failed || out->len > DD_INPUT_MAX) {
+        dd_buf_clear(out);
+        dd_json_write_envelope(out, envelope);
+    }
+    dd_buf_deinit(&packed);
+}
+
 void dd_runtime_give(struct dd_sandbox *sandbox, struct dd_uuid execution)
 {
     struct dd_runtime_call *call = sandbox->next;
@@ -146,9 +202,12 @@ void dd_runtime_give(struct dd_sandbox *sandbox, struct dd_uuid execution)
              engine->service.region, engine->service.account, sandbox->host->name->data,
              given.envelope.plain ? "" : ":$LATEST");
     format_trace(engine, call->request_id, call->trace, sizeof call->trace);
-    dd_buf_append_span(&call->body, dd_buf_span(&given.event));
+    if (given.envelope.plain)
+        dd_buf_append_span(&call->body, dd_envelope_payload(&given.envelope));
+    else
+        write_event(engine, execution, &given.envelope, &call->body);
     answer_after(call, 200, given.position);
-    dd_given_deinit(&given);
+    dd_envelope_deinit(&given.envelope);
 }
 
 static void next(struct dd_runtime_call *call, struct dd_sandbox *sandbox)

@@ -1,7 +1,7 @@
 /* What process runs a function, and what is missing for it; see sam_priv.h.
  *
  * Lambda's own runtime interface clients run the handler: awslambdaric (PyPI) and
- * aws-lambda-ric (npm), as `python -m awslambdaric HANDLER` and `node .../bin/index.mjs
+ * aws-lambda-ric (npm), as `python -m awslambdaric HANDLER` and `node .../index.mjs
  * HANDLER`; both take their working directory for the code's. A runtime "provided" is the
  * code's own `bootstrap`. Where Lambda has a layer's files in /opt, and that in its search
  * paths (its developer guide, "Layer paths"), the same paths lead to the layer's
@@ -335,15 +335,40 @@ static bool check_node_handler(struct start *start)
 
 #define NODE_CLIENT "aws-lambda-ric"
 
+/* Where its versions have the script, and the native part that its installation compiles:
+ * from 4 on, and before. */
+static const struct {
+    const char *script, *native;
+} node_client_files[] = {
+    {"index.mjs", "rapid-client.node"},
+    {"bin/index.mjs", "dist/rapid-client.node"},
+};
+
+/* The client's script, and in `*native` the path of its native part; NULL when the directory
+ * has none. */
+static const char *script_of(struct start *start, const char *client, const char **native)
+{
+    struct dd_arena *arena = &start->reading->arena;
+
+    for (size_t i = 0; i < DD_COUNT(node_client_files); i++) {
+        const char *script = dd_sam_join(arena, client, node_client_files[i].script);
+
+        if (script && dd_sam_is_file(script)) {
+            *native = dd_sam_join(arena, client, node_client_files[i].native);
+            return script;
+        }
+    }
+    return NULL;
+}
+
 /* NODE_MODULES/aws-lambda-ric, when it is there. */
 static const char *client_in(struct start *start, const char *modules)
 {
     const char *client =
         modules ? dd_sam_join(&start->reading->arena, modules, NODE_CLIENT) : NULL;
-    const char *script =
-        client ? dd_sam_join(&start->reading->arena, client, "bin/index.mjs") : NULL;
+    const char *native;
 
-    return script && dd_sam_is_file(script) ? client : NULL;
+    return client && script_of(start, client, &native) ? client : NULL;
 }
 
 /* As Node.js looks for packages: beside the code, then beside each directory above it; then
@@ -380,7 +405,7 @@ static const char *find_node_client(struct start *start, const char *node)
 
 static bool start_node(struct start *start)
 {
-    const char *node = dd_sam_which(start->reading, "node"), *client, *native;
+    const char *node = dd_sam_which(start->reading, "node"), *client, *script, *native;
     struct dd_probe probe = {0};
 
     if (node)
@@ -402,8 +427,8 @@ static bool start_node(struct start *start)
                      start->hosted->directory);
         return false;
     }
-    native = dd_sam_join(&start->reading->arena, client, "dist/rapid-client.node");
-    if (!native || !dd_sam_is_file(native)) {
+    script = script_of(start, client, &native);
+    if (!script || !native || !dd_sam_is_file(native)) {
         dd_sam_fault(start->template,
                      "%s is installed without its native part; run: npm "
                      "rebuild aws-lambda-ric",
@@ -415,11 +440,8 @@ static bool start_node(struct start *start)
                     "Runtime %s runs with Node.js %d (%s); put node of version "
                     "%d on PATH",
                     start->hosted->runtime, probe.major, node, start->major);
-    client = dd_sam_join(&start->reading->arena, client, "bin/index.mjs");
-    if (!client)
-        return false;
     set_command(start->hosted,
-                (const char *const[]){node, client, start->hosted->handler, NULL});
+                (const char *const[]){node, script, start->hosted->handler, NULL});
     return true;
 }
 

@@ -790,7 +790,7 @@ static void torture_verify(struct fixture *f, uint64_t acknowledged)
     assert_true(dd_journal_durable(journal) >= acknowledged);
     assert_int_equal(dd_journal_check(journal, print_finding, NULL), 0);
     for (uint8_t i = 0; i < TORTURE_EXECUTIONS; i++) {
-        int rc = dd_journal_facts(journal, execution_id(i), count_fact, &records, &f->error);
+        int rc = dd_journal_facts(journal, execution_id(i), 0, count_fact, &records, &f->error);
 
         if (rc != 0 && rc != DD_NOT_FOUND)
             fail_msg("facts: %s", f->error.text);

@@ -134,7 +134,7 @@ NOW = 1_700_000_000_000
 
 
 def head(status: int = 1, work: int = 0, name: str = "order-1", records: int = 1) -> list[Any]:
-    return [ID, "order", name, status, work, NOW, NOW + 5000, NOW, 0, 3, records]
+    return [ID, "order", name, status, work, NOW, NOW + 5000, NOW, 0, 3, records, NOW + 4000]
 
 
 def record(*facts: dict[int, Any], number: int = 0) -> bytes:
@@ -234,8 +234,10 @@ RECORDS = {
     "head-queued": pack(head(work=1)),
     "head-closed": pack(head(status=2, records=9)),
     "head-status-unknown": pack(head(status=6)),
-    "head-without-name": pack([ID, "order", None, 1, 0, 0, 0, 0, 0, 0, 0]),
-    "head-short": pack(head()[:-1]),
+    "head-without-name": pack([ID, "order", None, 1, 0, 0, 0, 0, 0, 0, 0, 0]),
+    "head-without-until": pack(head()[:-1]),
+    "head-short": pack(head()[:-2]),
+    "head-long": pack([*head(), 0]),
     "array-of-nothing": pack([]),
     "facts-without-end": pack([head(), 0, None])[:-1] + b"\xdd\xff\xff\xff\xff",
     "stack-without-end": record(fact(3, error=["m", "E", "d", None]))[:-1]

@@ -177,9 +177,10 @@ static bool same_head(const struct dd_execution *a, const struct dd_execution *b
     dd_execution_head(b, &right);
     return dd_uuid_compare(left.id, right.id) == 0 && left.status == right.status &&
            left.work == right.work && left.work_since_ms == right.work_since_ms &&
-           left.next_due_ms == right.next_due_ms && left.start_ms == right.start_ms &&
-           left.end_ms == right.end_ms && left.events == right.events &&
-           dd_text_equal(left.name, right.name) && dd_text_equal(left.function, right.function);
+           left.next_due_ms == right.next_due_ms && left.until_ms == right.until_ms &&
+           left.start_ms == right.start_ms && left.end_ms == right.end_ms &&
+           left.events == right.events && dd_text_equal(left.name, right.name) &&
+           dd_text_equal(left.function, right.function);
 }
 
 static bool same_standing(const struct dd_execution *a, const struct dd_execution *b)

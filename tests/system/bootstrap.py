@@ -1,7 +1,8 @@
 """A custom runtime of Lambda's, as small as one can be: what `durabled dev` hosts in tests.
 
 The event says what to do; several things may be asked of one invocation, in this order.
-START says how the process is to fail before its first, SAY what it writes in each.
+START says how the process is to fail before its first, SAY what it writes in each, and
+DIE_ONCE names a file: the process that makes it ends.
 """
 
 from __future__ import annotations
@@ -42,6 +43,9 @@ def perform(runtime: Runtime, request_id: str, event: Any) -> None:
     headers = runtime.headers
     if "SAY" in os.environ:
         print(os.environ["SAY"], flush=True)
+    if "DIE_ONCE" in os.environ and not Path(os.environ["DIE_ONCE"]).exists():
+        Path(os.environ["DIE_ONCE"]).touch()
+        os._exit(1)
     if "print" in event:
         print(event["print"], flush=True)
     if "mark" in event:

@@ -19,6 +19,7 @@ from durabled import (
 from durabled.config import (
     CallbackConfig,
     ChildConfig,
+    CompletionConfig,
     Duration,
     JitterStrategy,
     MapConfig,
@@ -324,10 +325,20 @@ def invokes(event: dict[str, Any], context: DurableContext) -> str:
 
 @durable_execution
 def maps(event: dict[str, Any], context: DurableContext) -> int:
+    """Doubles numbers; but those in `fails` fail, and those in `waits` wait for a callback."""
+
     def body(branch: DurableContext, item: int, index: int, items: Any) -> int:
+        if item in event.get("fails", []):
+            raise ValueError(f"item {item}")
+        if item in event.get("waits", []):
+            branch.create_callback("approval").result()
         return branch.step(lambda _: item * 2, name="double")
 
-    config: MapConfig[int] = MapConfig(item_namer=lambda item, _: f"item-{item}")
+    config: MapConfig[int] = MapConfig(
+        max_concurrency=64,
+        item_namer=lambda item, _: f"item-{item}",
+        completion_config=CompletionConfig(tolerated_failure_count=event["items"]),
+    )
     return sum(
         context.map(list(range(event["items"])), body, "double_all", config).get_results()
     )

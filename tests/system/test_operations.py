@@ -58,6 +58,17 @@ def test_result_over_the_response_limit(world: World) -> None:
     assert world.story("a") == "X X+ I"
 
 
+def test_show_of_payloads_over_one_answer(world: World) -> None:
+    """Together they have 12 MiB; what is shown leaves them out."""
+    world.start_daemon()
+    world.start_worker("big_result")
+    wait_for("the worker", lambda: world.log_events("WORKER_REGISTERED"))
+    (world.dir / "input").write_text('"' + "x" * (6 * 1024 * 1024 - 20) + '"')
+    world.ctl("start", "big_result", "--name", "a", "--payload", f"@{world.dir}/input")
+    wait_for("its end", lambda: world.show("a")["execution"]["Status"] == "SUCCEEDED")
+    assert "It succeeded at " in world.ctl("show", "a").stdout
+
+
 def test_logs_are_replay_safe_and_kept(world: World) -> None:
     run(world, "logs")
     kept = [line["message"] for line in world.ctl_json("logs", "a")["lines"]]

@@ -202,6 +202,7 @@ struct durabled_description {
     int64_t start_ms;
     int64_t end_ms;
     size_t operations_len;
+    bool more;                   /* of a page: there are operations behind it */
     struct durabled_text result; /* with `data` only, as the failure */
     const struct durabled_failure *failure;
 };
@@ -210,6 +211,14 @@ struct durabled_description {
 DURABLED_API int durabled_client_describe(struct durabled *connection, const char *execution,
                                           bool data, struct durabled_description *out,
                                           struct durabled_error *error);
+
+/* The same with one page of the operations: those after the first `after_operation`.
+ * For executions whose operations are too many for one answer. */
+DURABLED_API int durabled_client_describe_page(struct durabled *connection,
+                                               const char *execution, bool data,
+                                               int64_t after_operation,
+                                               struct durabled_description *out,
+                                               struct durabled_error *error);
 
 struct durabled_list_filter {
     const char *function; /* NULL: any */
@@ -344,6 +353,8 @@ DURABLED_API int durabled_client_functions(struct durabled *connection,
 struct durabled_status {
     struct durabled_reply *reply;
     const char *version, *mode, *socket, *data, *log_level;
+    const char *region, *account; /* of every ARN; empty: the daemon is older */
+    const char *http;             /* where AWS's API is answered; empty: nowhere */
     int64_t pid, level, started_ms;
     int64_t connections, workers, sessions, executions_loaded, commits;
     int64_t store_bytes, store_bytes_max, disk_free_bytes;

@@ -125,8 +125,9 @@ int durabled_client_wait(struct durabled *connection, const char *execution, int
 
 /* --- describe, list, stop ---------------------------------------------------------------- */
 
-int durabled_client_describe(struct durabled *connection, const char *execution, bool data,
-                             struct durabled_description *out, struct durabled_error *error)
+int durabled_client_describe_page(struct durabled *connection, const char *execution, bool data,
+                                  int64_t after_operation, struct durabled_description *out,
+                                  struct durabled_error *error)
 {
     struct durabled_description description = {0};
     const msgpack_object *described, *operations;
@@ -137,6 +138,8 @@ int durabled_client_describe(struct durabled *connection, const char *execution,
     params_init(&params);
     params_text(&params, "execution", execution);
     params_bool(&params, "data", data);
+    if (after_operation >= 0)
+        params_int(&params, "after_operation", after_operation);
     rc = call_run(connection, NULL, "execution.describe", &params, &reply, error);
     if (rc != DURABLED_OK)
         return rc;
@@ -151,12 +154,19 @@ int durabled_client_describe(struct durabled *connection, const char *execution,
     description.start_ms = map_int(described, "StartTimestamp", 0);
     description.end_ms = map_int(described, "EndTimestamp", 0);
     description.operations_len = map_array(&reply->result, "operations", &operations);
+    description.more = map_bool(&reply->result, "more");
     description.result = reply_text(reply, described, "Result");
     description.failure = reply_failure(reply, described, "Error");
     if (!description.arn || !description.status)
         return lacks(reply, "execution", error);
     *out = description;
     return DURABLED_OK;
+}
+
+int durabled_client_describe(struct durabled *connection, const char *execution, bool data,
+                             struct durabled_description *out, struct durabled_error *error)
+{
+    return durabled_client_describe_page(connection, execution, data, -1, out, error);
 }
 
 static void pack_filter(struct params *params, const struct durabled_list_filter *filter)
@@ -417,6 +427,9 @@ int durabled_client_status(struct durabled *connection, struct durabled_status *
     status.mode = or_empty(reply_cstr(reply, map, "mode"));
     status.socket = or_empty(reply_cstr(reply, map, "socket"));
     status.data = or_empty(reply_cstr(reply, map, "data"));
+    status.region = or_empty(reply_cstr(reply, map, "region"));
+    status.account = or_empty(reply_cstr(reply, map, "account"));
+    status.http = or_empty(reply_cstr(reply, map, "http"));
     status.log_level = or_empty(reply_cstr(reply, map, "log_level"));
     status.pid = map_int(map, "pid", 0);
     status.level = map_int(map, "level", 0);

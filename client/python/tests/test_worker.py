@@ -216,6 +216,31 @@ def test_summary_of_a_large_result(daemon: Daemon) -> None:
     assert len(runs) == 2
 
 
+def test_describe_has_more_operations_than_one_answer_holds(daemon: Daemon) -> None:
+    def handler(context: DurableContext) -> int:
+        results = [context.step(lambda _: "x" * 900_000, name=f"s{at}") for at in range(10)]
+        return sum(len(result) for result in results)
+
+    with serving(daemon, f=durable_execution(lambda _, context: handler(context))) as client:
+        execution = client.start("f")
+        assert execution.result(Duration(30)) == 9_000_000
+        described = client.describe("-")
+    assert described.keys() == {"execution", "standing", "operations"}
+    assert described["execution"]["DurableExecutionArn"] == execution.arn
+    names = [operation.get("Name") for operation in described["operations"][1:]]
+    assert names == [f"s{at}" for at in range(10)]
+
+
+def test_describe_asks_once_where_there_are_no_pages(tmp_path: Path) -> None:
+    path = tmp_path / "d.sock"
+    answer = {"execution": {"DurableExecutionArn": "a"}, "standing": {}, "operations": [{}]}
+    script = [{"call": "execution.describe", "result": answer}]
+    level_1 = ScriptedDaemon(path, script)
+    with Client(path) as client:
+        assert client.describe("n") == answer
+    level_1.join()
+
+
 class Upper(SerDes[Any]):
     def serialize(self, value: Any, serdes_context: SerDesContext) -> str:
         return str(value).upper()

@@ -74,17 +74,23 @@ static int64_t earlier(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-/* A closed execution is not deleted while its last invocation still runs. */
-static int64_t next_due_ms(const struct dd_execution *execution)
+static int64_t until_ms(const struct dd_execution *execution)
 {
     const struct dd_node *first = dd_timer_first(execution);
 
     if (dd_execution_closed(execution))
+        return 0;
+    return earlier(first ? first->operation.due_ms : 0, execution->retry_ms);
+}
+
+/* A closed execution is not deleted while its last invocation still runs. */
+static int64_t next_due_ms(const struct dd_execution *execution)
+{
+    if (dd_execution_closed(execution))
         return execution->flight.request_id || execution->retention_s == 0
                    ? 0
                    : execution->operations[0]->end_ms + execution->retention_s * 1000;
-    return earlier(earlier(first ? first->operation.due_ms : 0, execution->retry_ms),
-                   timeout_ms(execution));
+    return earlier(until_ms(execution), timeout_ms(execution));
 }
 
 void dd_execution_head(const struct dd_execution *execution, struct dd_head *out_head)
@@ -98,6 +104,7 @@ void dd_execution_head(const struct dd_execution *execution, struct dd_head *out
         .work = work(execution),
         .work_since_ms = work_since_ms(execution),
         .next_due_ms = next_due_ms(execution),
+        .until_ms = until_ms(execution),
         .start_ms = execution->operations[0]->start_ms,
         .end_ms = execution->operations[0]->end_ms,
         .events = execution->events,

@@ -51,6 +51,7 @@ struct dd_head {
     enum dd_work work;
     int64_t work_since_ms;
     int64_t next_due_ms; /* earliest timer: wait, retry, timeout, retention; 0: none */
+    int64_t until_ms;    /* earliest of what it waits for: no ExecutionTimeout, no retention */
     int64_t start_ms;
     int64_t end_ms;
     uint32_t events;  /* last EventId */
@@ -148,6 +149,12 @@ struct dd_envelope {
     struct dd_text *tenant_id; /* borrowed, NULL: none */
 };
 void dd_envelope_deinit(struct dd_envelope *envelope);
+
+/* What a function that is not durable gets: an execution without input has an empty object. */
+static inline struct dd_span dd_envelope_payload(const struct dd_envelope *envelope)
+{
+    return envelope->input ? dd_text_span(envelope->input) : DD_SPAN("{}");
+}
 
 /* Begins an invocation of an execution whose work is QUEUED (asserted). Fires the
  * due timers of operations first; the ExecutionTimeout is dd_execution_due()'s, so

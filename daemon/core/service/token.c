@@ -41,7 +41,8 @@ static void seal_mac(const struct dd_service_config *config, char use, const uin
 
     data[0] = (uint8_t)use;
     memcpy(data + 1, seal, CLAIM_LEN);
-    dd_hmac_sha256(config->secret, dd_span_make(data, sizeof(data)), out_mac);
+    dd_hmac_sha256(dd_span_make(config->secret, sizeof config->secret),
+                   dd_span_make(data, sizeof(data)), out_mac);
 }
 
 static struct dd_text *seal(const struct dd_execution *execution, char use,

@@ -96,19 +96,27 @@ static void test_no_more_than_there_is(void **state)
     assert_true(dd_test_aborts(body_too_long, NULL));
 }
 
-/* RFC 4231, test case 1; zeros behind a key shorter than a block change nothing. */
+/* RFC 4231, test cases 1 and 6: a key shorter than a block, and a longer one. */
 static void test_hmac(void **state)
 {
     static const uint8_t expected[32] = {0xb0, 0x34, 0x4c, 0x61, 0xd8, 0xdb, 0x38, 0x53,
                                          0x5c, 0xa8, 0xaf, 0xce, 0xaf, 0x0b, 0xf1, 0x2b,
                                          0x88, 0x1d, 0xc2, 0x00, 0xc9, 0x83, 0x3d, 0xa7,
                                          0x26, 0xe9, 0x37, 0x6c, 0x2e, 0x32, 0xcf, 0xf7};
-    uint8_t key[32] = {0};
+    static const uint8_t longer[32] = {0x60, 0xe4, 0x31, 0x59, 0x1e, 0xe0, 0xb6, 0x7f,
+                                       0x0d, 0x8a, 0x26, 0xaa, 0xcb, 0xf5, 0xb7, 0x7f,
+                                       0x8e, 0x0b, 0xc6, 0x21, 0x37, 0x28, 0xc5, 0x14,
+                                       0x05, 0x46, 0x04, 0x0f, 0x0e, 0xe3, 0x7f, 0x54};
+    uint8_t key[131];
     uint8_t mac[32];
 
     (void)state;
+    memset(key, 0xaa, sizeof key);
+    dd_hmac_sha256(dd_span_make(key, sizeof key),
+                   DD_SPAN("Test Using Larger Than Block-Size Key - Hash Key First"), mac);
+    assert_memory_equal(mac, longer, 32);
     memset(key, 0x0b, 20);
-    dd_hmac_sha256(key, DD_SPAN("Hi There"), mac);
+    dd_hmac_sha256(dd_span_make(key, 20), DD_SPAN("Hi There"), mac);
     assert_memory_equal(mac, expected, 32);
     assert_int_equal(dd_secret_compare(mac, expected, 32), 0);
     mac[31] ^= 1;

@@ -33,11 +33,37 @@ static void test_equal_compares_bytes_and_length(void **state)
     assert_true(dd_span_is(DD_SPAN_NONE, NULL));
 }
 
+static void test_order(void **state)
+{
+    (void)state;
+    assert_true(dd_span_compare(DD_SPAN("a"), DD_SPAN("b")) < 0);
+    assert_true(dd_span_compare(DD_SPAN("b"), DD_SPAN("ab")) > 0);
+    assert_true(dd_span_compare(DD_SPAN("a"), DD_SPAN("ab")) < 0);
+    assert_true(dd_span_compare(DD_SPAN("ab"), DD_SPAN("a")) > 0);
+    assert_true(dd_span_compare(DD_SPAN("\xff"), DD_SPAN("a")) > 0);
+    assert_int_equal(dd_span_compare(DD_SPAN(""), DD_SPAN_NONE), 0);
+}
+
+static void test_find(void **state)
+{
+    struct dd_span text = DD_SPAN("a/b/c");
+
+    (void)state;
+    assert_ptr_equal(dd_span_find(text, "/"), text.data + 1);
+    assert_ptr_equal(dd_span_find(text, "/c"), text.data + 3);
+    assert_ptr_equal(dd_span_find(text, ""), text.data);
+    assert_null(dd_span_find(text, "/c/"));
+    assert_null(dd_span_find(dd_span_make(text.data, 3), "c"));
+    assert_null(dd_span_find(DD_SPAN_NONE, ""));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_absent_and_empty),
         cmocka_unit_test(test_equal_compares_bytes_and_length),
+        cmocka_unit_test(test_order),
+        cmocka_unit_test(test_find),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -642,6 +642,75 @@ static void test_logging_never_waits(void **state)
     durabled_result_clear(&result);
 }
 
+static void test_callbacks(void **state)
+{
+    const struct durabled_callback_name by_id = {.id = "Y2I="},
+                                        by_name = {.execution = "n", .operation = "approval"};
+    const struct durabled_failure failure = {.type = (char *)"T", .message = (char *)"m"};
+    struct durabled_error error;
+    struct durabled *connection;
+    int fd;
+    struct fake *fake = fake_start(
+        "[{\"call\": \"callback.succeed\", \"params\": {\"callback\": \"Y2I=\", "
+        "\"execution\": null, \"operation\": null, \"payload\": \"1\"}, \"result\": {}},"
+        "{\"call\": \"callback.succeed\", \"params\": {\"callback\": null, "
+        "\"execution\": \"n\", \"operation\": \"approval\", \"payload\": null}, "
+        "\"result\": {}},"
+        "{\"call\": \"callback.fail\", \"params\": {\"error\": {\"ErrorType\": \"T\", "
+        "\"ErrorMessage\": \"m\", \"ErrorData\": null}}, \"result\": {}},"
+        "{\"call\": \"callback.fail\", \"params\": {\"error\": null}, \"result\": {}},"
+        "{\"call\": \"callback.heartbeat\", \"params\": {\"callback\": \"Y2I=\"}, "
+        "\"error\": {\"code\": \"CallbackTimeoutException\", \"message\": \"too late\", "
+        "\"retryable\": false}}]",
+        2, &fd);
+
+    (void)state;
+    assert_int_equal(durabled_open_fd(fd, &connection, NULL), DURABLED_OK);
+    assert_int_equal(durabled_client_callback_succeed(connection, &by_id, "1", 1, NULL),
+                     DURABLED_OK);
+    assert_int_equal(durabled_client_callback_succeed(connection, &by_name, NULL, 0, NULL),
+                     DURABLED_OK);
+    assert_int_equal(durabled_client_callback_fail(connection, &by_id, &failure, NULL),
+                     DURABLED_OK);
+    assert_int_equal(durabled_client_callback_fail(connection, &by_id, NULL, NULL),
+                     DURABLED_OK);
+    assert_int_equal(durabled_client_callback_heartbeat(connection, &by_id, &error),
+                     DURABLED_REFUSED);
+    assert_string_equal(error.type, "CallbackTimeoutException");
+    durabled_close(connection);
+    fake_finish(fake);
+}
+
+static void test_pages_of_operations(void **state)
+{
+    struct durabled_description page;
+    struct durabled *connection;
+    int fd;
+    struct fake *fake = fake_start(
+        "[{\"call\": \"execution.describe\", \"params\": {\"after_operation\": 7}, "
+        "\"result\": {\"execution\": {\"DurableExecutionArn\": \"a\", \"Status\": "
+        "\"RUNNING\"}, "
+        "\"operations\": [{}, {}], \"more\": true}},"
+        "{\"call\": \"execution.describe\", \"params\": {\"after_operation\": null}, "
+        "\"result\": {\"execution\": {\"DurableExecutionArn\": \"a\", \"Status\": "
+        "\"RUNNING\"}, "
+        "\"operations\": []}}]",
+        2, &fd);
+
+    (void)state;
+    assert_int_equal(durabled_open_fd(fd, &connection, NULL), DURABLED_OK);
+    assert_int_equal(durabled_client_describe_page(connection, "n", true, 7, &page, NULL),
+                     DURABLED_OK);
+    assert_int_equal(page.operations_len, 2);
+    assert_true(page.more);
+    durabled_reply_free(page.reply);
+    assert_int_equal(durabled_client_describe(connection, "n", true, &page, NULL), DURABLED_OK);
+    assert_false(page.more);
+    durabled_reply_free(page.reply);
+    durabled_close(connection);
+    fake_finish(fake);
+}
+
 static void test_fork_is_refused(void **state)
 {
     struct durabled *connection;
@@ -707,6 +776,8 @@ int main(void)
         cmocka_unit_test(test_not_found),
         cmocka_unit_test(test_client_structs),
         cmocka_unit_test(test_logging_never_waits),
+        cmocka_unit_test(test_callbacks),
+        cmocka_unit_test(test_pages_of_operations),
         cmocka_unit_test(test_fork_is_refused),
         cmocka_unit_test(test_no_daemon_names_paths_and_cure),
     };

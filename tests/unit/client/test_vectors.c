@@ -219,11 +219,10 @@ static int run_item(struct durabled_context *context, size_t index,
 
 static enum durabled_completion until(const struct durabled_progress *progress, void *user)
 {
-    json_int_t wanted = json_integer_value(json_object_get(user, "until"));
+    size_t wanted = (size_t)json_integer_value(json_object_get(user, "until"));
 
-    return (json_int_t)(progress->succeeded + progress->failed) >= wanted
-               ? DURABLED_COMPLETE_SUCCEEDED
-               : DURABLED_GO_ON;
+    return progress->succeeded + progress->failed >= wanted ? DURABLED_COMPLETE_SUCCEEDED
+                                                            : DURABLED_GO_ON;
 }
 
 static int return_batch(struct durabled_batch_result *batch, struct durabled_result *result)

@@ -165,7 +165,7 @@ static void test_answers_are_json(void **state)
     msgpack_pack_map(&packer, 0);
     dd_pack_cstr(&packer, "Timestamps");
     msgpack_pack_int64(&packer, 1);
-    dd_api_write(&json, dd_buf_span(&packed));
+    dd_api_write(&json, dd_buf_span(&packed), DD_API_SECONDS);
     assert_false(json.failed);
     assert_true(dd_span_is(
         dd_buf_span(&json),
@@ -173,7 +173,10 @@ static void test_answers_are_json(void **state)
         "\"StartTimestamp\":1763647702.045,\"EndTimestamp\":0.007,\"EventId\":1763647702045,"
         "\"List\":[true,-1,{}],\"Timestamps\":1}"));
     dd_buf_clear(&json);
-    dd_api_write(&json, dd_span_make(packed.data, packed.len - 1));
+    dd_api_write(&json, dd_buf_span(&packed), DD_API_MILLISECONDS);
+    assert_non_null(strstr(json.data, "\"StartTimestamp\":1763647702045,\"EndTimestamp\":7,"));
+    dd_buf_clear(&json);
+    dd_api_write(&json, dd_span_make(packed.data, packed.len - 1), DD_API_SECONDS);
     assert_true(json.failed);
     dd_buf_deinit(&packed);
     dd_buf_deinit(&json);

@@ -33,7 +33,23 @@ static void test_labels_end_at_the_known_suffix(void **state)
         {"POST", "/2025-12-01/durable-execution-callbacks/a/heartbeat",
          "SendDurableExecutionCallbackHeartbeat", "a"},
         {"POST", "/2015-03-31/functions/f%3A1/invocations", "Invoke", "f%3A1"},
+        {"GET", "/2015-03-31/functions", "ListFunctions", NULL},
+        {"GET", "/2015-03-31/functions/", "ListFunctions", NULL},
+        {"GET", "/2015-03-31/functions/f%3A1", "GetFunction", "f%3A1"},
+        {"GET", "/2015-03-31/functions/f/configuration", "GetFunctionConfiguration", "f"},
+        {"GET", "/2015-03-31/functions/f/versions", "ListVersionsByFunction", "f"},
+        {"GET", "/2015-03-31/functions/f/aliases", "ListAliases", "f"},
+        {"GET", "/2015-03-31/functions/f/aliases/live", "GetAlias", "f"},
+        {"GET", "/2015-03-31/functions/versions", "GetFunction", "versions"},
+        {"GET", "/2015-03-31/functions/f/aliases/", NULL, NULL},
+        {"GET", "/2015-03-31/functions//aliases/live", NULL, NULL},
+        {"GET", "/2015-03-31/functions/f/aliases/a/b", NULL, NULL},
+        {"GET", "/2015-03-31/functions/f/policy", NULL, NULL},
+        {"GET", "/2015-03-31/functions/f/", NULL, NULL},
+        {"GET", "/2015-03-31/function", NULL, NULL},
+        {"POST", "/2015-03-31/functions", NULL, NULL},
         {"GET", "/2015-03-31/functions/f/invocations", NULL, NULL},
+        {"POST", "/2015-03-31/functions/f/g/invocations", NULL, NULL},
         {"POST", "/2015-03-31/functions//invocations", NULL, NULL},
         {"POST", "/2015-03-31/functions/invocations", NULL, NULL},
         {"POST", "/2025-12-01/durable-executions/a", NULL, NULL},
@@ -44,9 +60,9 @@ static void test_labels_end_at_the_known_suffix(void **state)
 
     (void)state;
     for (size_t i = 0; i < DD_COUNT(cases); i++) {
-        struct dd_span label;
+        struct dd_api_labels labels;
         const struct dd_api_route *route =
-            dd_api_route(dd_span_cstr(cases[i].method), dd_span_cstr(cases[i].path), &label);
+            dd_api_route(dd_span_cstr(cases[i].method), dd_span_cstr(cases[i].path), &labels);
 
         if (!cases[i].operation) {
             assert_null(route);
@@ -54,8 +70,20 @@ static void test_labels_end_at_the_known_suffix(void **state)
         }
         assert_non_null(route);
         assert_string_equal(route->operation, cases[i].operation);
-        assert_true(dd_span_is(label, cases[i].label));
+        assert_true(!cases[i].label || dd_span_is(labels.first, cases[i].label));
     }
+}
+
+static void test_two_labels(void **state)
+{
+    struct dd_api_labels labels;
+
+    (void)state;
+    assert_non_null(dd_api_route(DD_SPAN("GET"),
+                                 DD_SPAN("/2015-03-31/functions/f/aliases/a%2Fb"), &labels));
+    assert_true(dd_span_is(labels.first, "f") && dd_span_is(labels.second, "a%2Fb"));
+    assert_non_null(dd_api_route(DD_SPAN("GET"), DD_SPAN("/2015-03-31/functions/f"), &labels));
+    assert_null(labels.second.data);
 }
 
 static void test_names_of_this_machine(void **state)
@@ -98,6 +126,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_labels_end_at_the_known_suffix),
+        cmocka_unit_test(test_two_labels),
         cmocka_unit_test(test_names_of_this_machine),
     };
 

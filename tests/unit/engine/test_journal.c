@@ -199,6 +199,7 @@ static void random_change(struct fixture *f, struct dd_head *head)
     head->work_since_ms = head->work ? f->now_ms - (int64_t)dd_rng_below(&f->rng, 5) : 0;
     head->next_due_ms =
         dd_rng_below(&f->rng, 3) ? f->now_ms + (int64_t)dd_rng_below(&f->rng, 200) : 0;
+    head->until_ms = dd_rng_below(&f->rng, 3) ? f->now_ms : 0;
     head->events++;
 }
 
@@ -263,6 +264,7 @@ static void compare_head(const struct dd_head *a, const struct dd_head *b)
     assert_int_equal(a->work, b->work);
     assert_int_equal(a->work_since_ms, b->work_since_ms);
     assert_int_equal(a->next_due_ms, b->next_due_ms);
+    assert_int_equal(a->until_ms, b->until_ms);
     assert_int_equal(a->start_ms, b->start_ms);
     assert_int_equal(a->events, b->events);
     assert_int_equal(a->records, b->records);
@@ -275,6 +277,23 @@ static void compare_position(struct dd_journal *journal, struct dd_uuid id, uint
 
     assert_true(position == expected ||
                 (position == 0 && expected <= dd_journal_durable(journal)));
+}
+
+static bool count_fact(void *user, const struct dd_fact *fact)
+{
+    (void)fact;
+    (*(uint32_t *)user)++;
+    return true;
+}
+
+/* A record of append() has one fact and one event more than the one before. */
+static void compare_facts_from(struct dd_journal *journal, const struct dd_head *head,
+                               uint32_t event)
+{
+    uint32_t count = 0;
+
+    assert_int_equal(dd_journal_facts(journal, head->id, event, count_fact, &count, NULL), 0);
+    assert_int_equal(count, head->events + 1 - event);
 }
 
 static void compare_execution(struct dd_journal *journal, const struct model *model,
@@ -297,9 +316,10 @@ static void compare_execution(struct dd_journal *journal, const struct model *mo
     assert_int_equal(rc, 0);
     compare_head(&head, &state.head);
     assert_int_equal(head.records, state.records);
+    compare_facts_from(journal, &head, 1 + (uint32_t)(until % (head.events + 1)));
     head_deinit(&head);
     compare_position(journal, id, model->ops[state.last].position);
-    rc = dd_journal_facts(journal, id, see_fact, &seen, &error);
+    rc = dd_journal_facts(journal, id, 0, see_fact, &seen, &error);
     if (rc != 0)
         fail_msg("facts: %s", error.text);
     assert_int_equal(seen.count, state.records);
@@ -1115,7 +1135,7 @@ static size_t count_unreadable(struct fixture *f, struct dd_journal *journal,
     size_t count = 0;
 
     for (size_t i = 0; i < 3; i++) {
-        int rc = dd_journal_facts(journal, f->ids[i], ignore_fact, NULL, &error);
+        int rc = dd_journal_facts(journal, f->ids[i], 0, ignore_fact, NULL, &error);
 
         if (rc == 0)
             continue;
@@ -1306,7 +1326,7 @@ static void test_damaged_is_not_offered_again(void **state)
     f.journal = reopen(&f, f.mem);
     for (size_t i = 0; i < 3; i++) {
         assert_true(dd_journal_pop_due(f.journal, T0 + 1000, &id));
-        if (dd_journal_facts(f.journal, id, ignore_fact, NULL, &error) != 0)
+        if (dd_journal_facts(f.journal, id, 0, ignore_fact, NULL, &error) != 0)
             assert_int_equal(dd_uuid_compare(id, f.ids[1]), 0);
     }
     assert_false(dd_journal_pop_due(f.journal, T0 + 1000, &again));

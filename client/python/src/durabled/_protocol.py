@@ -62,6 +62,7 @@ class ErrorCode(StrEnum):
     TOO_MANY_REQUESTS = "TooManyRequestsException"
     REQUEST_TOO_LARGE = "RequestTooLargeException"
     SERVICE = "ServiceException"
+    CALLBACK_TIMEOUT = "CallbackTimeoutException"
     UNKNOWN_METHOD = "Protocol.UnknownMethod"
     BAD_PARAMS = "Protocol.InvalidParams"
     OUT_OF_ORDER = "Protocol.OutOfOrder"

@@ -121,7 +121,20 @@ class Client:
     def describe(self, execution: str) -> dict[str, Any]:
         """`execution` with the members of GetDurableExecution, `standing` that says why it
         stands where it stands, and its `operations`."""
-        return self._call("execution.describe", execution=execution, data=True)
+        described: dict[str, Any] = {"operations": [], "more": True}
+        while described["more"]:
+            page = self._call(
+                "execution.describe",
+                execution=execution,
+                data=True,
+                after_operation=len(described["operations"]),
+            )
+            # "-" may be another one meanwhile. A daemon of level 1 knows no pages.
+            execution = page["execution"]["DurableExecutionArn"]
+            operations = described["operations"] + page["operations"]
+            described = {**page, "operations": operations, "more": page.get("more", False)}
+        del described["more"]
+        return described
 
     def history(self, execution: str) -> Iterator[dict[str, Any]]:
         """Its events in order, with the members of GetDurableExecutionHistory."""
