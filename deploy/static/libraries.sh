@@ -331,6 +331,9 @@ build() {
 
 install_packages python3 python3-venv cmake ninja-build pkg-config make perl dpkg-dev patch xz-utils
 mkdir -p "$static/sources"
+# The other architecture's run shares the compiler and the sources.
+exec 9>"$static/lock"
+flock 9
 install_compiler
 for library in uv lmdb msgpack jansson microhttpd xxhash yaml openssl; do
     build "$library"
