@@ -245,6 +245,7 @@ conformance_height() {
                 count "conformance ($judge)" 0 1
             fi
             ;;
+        cloud-runner) run_pytest release tests/conformance/cloud_runner ;;
         *) conformance_suite "$judge" ;;
         esac
     done
@@ -322,7 +323,7 @@ needs_of() {
 
 all=$(awk -F'|' 'NF > 2 { gsub(/ /, "", $1); print $1 }' <<<"$heights")
 [ $# -gt 0 ] || set -- $all
-all_judges=(python official-python official-javascript)
+all_judges=(python official-python official-javascript cloud-runner)
 judges=()
 chosen=()
 last=

@@ -25,6 +25,20 @@ struct start {
     int major, minor; /* of the runtime; -1: it says none */
 };
 
+/* "3.13" to 3 and 13, "22.x" to 22 and -1. */
+static bool parse_version(const char *text, int *out_major, int *out_minor)
+{
+    char *end;
+
+    if (!isdigit((unsigned char)*text))
+        return false;
+    *out_major = (int)strtol(text, &end, 10);
+    if (*end != '.')
+        return false;
+    *out_minor = isdigit((unsigned char)end[1]) ? (int)strtol(end + 1, &end, 10) : -1;
+    return true;
+}
+
 /* --- environment ------------------------------------------------------------------------- */
 
 /* Puts `path` behind what the variable has, or behind `initial` when it isn't there yet. */
@@ -86,6 +100,16 @@ static void add_layers(struct start *start)
         add_layer_path(start, layers[i], "bin", "PATH", true);
 }
 
+/* The process runs in the code's directory, so its program is named from the root. */
+static char *absolute(const char *program)
+{
+    char directory[PATH_MAX];
+
+    if (program[0] == '/' || !getcwd(directory, sizeof directory))
+        return dd_sam_strdup(program);
+    return dd_sam_format("%s/%s", directory, program);
+}
+
 static void set_command(struct dd_hosted *hosted, const char *const *words)
 {
     size_t len = 0;
@@ -94,7 +118,7 @@ static void set_command(struct dd_hosted *hosted, const char *const *words)
         len++;
     hosted->command = dd_alloc_array(len + 1, sizeof *hosted->command);
     for (size_t i = 0; i < len; i++)
-        hosted->command[i] = dd_sam_strdup(words[i]);
+        hosted->command[i] = i == 0 ? absolute(words[i]) : dd_sam_strdup(words[i]);
 }
 
 /* --- handlers ---------------------------------------------------------------------------- */
@@ -104,7 +128,7 @@ static bool has_module(struct start *start, const char *directory, const char *m
                        const char *const *endings)
 {
     for (size_t i = 0; endings[i]; i++) {
-        const char *name = dd_node_format(start->template, "%s%s", module, endings[i])->text;
+        const char *name = dd_sam_print(&start->reading->arena, "%s%s", module, endings[i]);
         const char *path = dd_sam_join(&start->reading->arena, directory, name);
 
         if (path && dd_sam_is_file(path))
@@ -141,7 +165,8 @@ struct python {
     bool client; /* it has awslambdaric */
 };
 
-/* The "python3.13" that a virtual environment has its packages below: "lib/python3.13". */
+/* Where a virtual environment has its packages, which tells its version too:
+ * "lib/python3.13/site-packages". */
 static bool find_packages(struct start *start, const char *environment, struct python *python)
 {
     const char *lib = dd_sam_join(&start->reading->arena, environment, "lib");
@@ -149,16 +174,13 @@ static bool find_packages(struct start *start, const char *environment, struct p
     struct dirent *entry;
 
     while (directory && (entry = readdir(directory))) {
-        int major, minor, end = 0;
+        const char *below;
 
-        if (sscanf(entry->d_name, "python%1d.%2d%n", &major, &minor, &end) != 2 ||
-            entry->d_name[end])
+        if (strncmp(entry->d_name, "python", 6) != 0 ||
+            !parse_version(entry->d_name + 6, &python->major, &python->minor))
             continue;
-        python->major = major;
-        python->minor = minor;
-        python->packages = dd_sam_join(
-            &start->reading->arena, lib,
-            dd_node_format(start->template, "python%d.%d/site-packages", major, minor)->text);
+        below = dd_sam_print(&start->reading->arena, "%s/site-packages", entry->d_name);
+        python->packages = dd_sam_join(&start->reading->arena, lib, below);
     }
     if (directory)
         (void)closedir(directory);
@@ -511,20 +533,13 @@ static bool start_provided(struct start *start)
 
 /* --- all of them ------------------------------------------------------------------------- */
 
-/* "python3.13" to 3 and 13, "nodejs22.x" to 22; false when no version is behind `prefix`. */
-static bool parse_version(struct start *start, const char *prefix)
+/* Whether the runtime is `name` with a version behind, which is taken. */
+static bool is_runtime(struct start *start, const char *name)
 {
-    const char *text = start->hosted->runtime;
-    char *end;
+    size_t len = strlen(name);
 
-    if (strncmp(text, prefix, strlen(prefix)) != 0 ||
-        !isdigit((unsigned char)text[strlen(prefix)]))
-        return false;
-    start->major = (int)strtol(text + strlen(prefix), &end, 10);
-    if (*end != '.')
-        return false;
-    start->minor = isdigit((unsigned char)end[1]) ? (int)strtol(end + 1, &end, 10) : -1;
-    return true;
+    return strncmp(start->hosted->runtime, name, len) == 0 &&
+           parse_version(start->hosted->runtime + len, &start->major, &start->minor);
 }
 
 bool dd_sam_runtime(struct dd_template *template, struct dd_hosted *hosted)
@@ -536,9 +551,9 @@ bool dd_sam_runtime(struct dd_template *template, struct dd_hosted *hosted)
         dd_sam_fault(template, "it has no Runtime; give it one, such as python3.13");
         return false;
     }
-    if (parse_version(&start, "python"))
+    if (is_runtime(&start, "python"))
         good = start_python(&start);
-    else if (parse_version(&start, "nodejs"))
+    else if (is_runtime(&start, "nodejs"))
         good = start_node(&start);
     else if (strncmp(hosted->runtime, "provided", 8) == 0)
         good = start_provided(&start);

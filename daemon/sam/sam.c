@@ -108,6 +108,7 @@ static int read_tree(struct dd_template *template, const struct dd_node *root,
     template->truths = dd_sam_alloc(arena, conditions * sizeof *template->truths);
     template->named = dd_sam_alloc(arena, resources * sizeof *template->named);
     template->names = dd_sam_alloc(arena, resources * sizeof *template->names);
+    template->told = dd_sam_alloc(arena, resources * sizeof *template->told);
     if (arena->failed)
         return too_large(template, error);
     mark_parameters(template);

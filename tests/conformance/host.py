@@ -42,7 +42,7 @@ HERE = Path(__file__).parent
 @dataclass(frozen=True)
 class Judge:
     language: str
-    handlers: Callable[[Path, dict[str, str]], list[str | Path]]
+    handlers: Callable[[Path, dict[str, str]], serving.Argv]
     """Puts them below a directory, and what they need into an environment; gives the command
     that writes their template to a file named behind it."""
     serve: Callable[[Path, Path, dict[str, str]], AbstractContextManager[serving.Served]]
@@ -118,12 +118,15 @@ def run_suite(name: str, judge: Judge, directory: Path) -> dict[str, dict[str, A
         env["AWS_ENDPOINT_URL"] = stubs.url
         env["AWS_ENDPOINT_URL_LAMBDA"] = served.url
         env["PATH"] = f"{tools}{os.pathsep}{env['PATH']}"
-        options = ["--template", template, "--language", judge.language, "--region", REGION]
+        options: serving.Argv = ["--template", template]
+        options += ["--language", judge.language, "--region", REGION]
         options += ["--max-workers", str(judge.at_once), "--name", name]
         options += ["--history-dir", directory / "history", "--report", "console", "json"]
-        suite = [sys.executable, HERE / "suite.py", directory / "requirements", *options]
+        suite: serving.Argv = [sys.executable, HERE / "suite.py", directory / "requirements"]
         with (directory / "suite.log").open("wb") as log:
-            subprocess.run(suite, env=env, cwd=directory, stdout=log, stderr=log, check=False)
+            subprocess.run(
+                [*suite, *options], env=env, cwd=directory, stdout=log, stderr=log, check=False
+            )
 
     report = directory / "history/report.json"
     if not report.exists():

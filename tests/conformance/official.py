@@ -8,15 +8,17 @@ import shutil
 import sys
 from pathlib import Path
 
+from serving import Argv
+
 HERE = Path(__file__).parent
 BUILD = HERE.parents[1] / "build"
 SDK = "aws_durable_execution_sdk_python"
 
 # What stands beside the handlers without being one.
-OTHERS = ["conftest.py", "sdk.py", "service.py", "switched.py", "worker.py"]
+OTHERS = ["sdk.py", "service.py", "switched.py", "worker.py"]
 
 
-def python(directory: Path, env: dict[str, str]) -> list[str | Path]:
+def python(directory: Path, env: dict[str, str]) -> Argv:
     """The Python client's handlers, with their import switched back to the SDK whose
     interface it has."""
     env["VIRTUAL_ENV"] = sys.prefix
@@ -30,7 +32,7 @@ def python(directory: Path, env: dict[str, str]) -> list[str | Path]:
     return [sys.executable, code / "catalog.py"]
 
 
-def javascript(directory: Path, env: dict[str, str]) -> list[str | Path]:
+def javascript(directory: Path, env: dict[str, str]) -> Argv:
     """Handlers of our own, beside the packages that they need, for the Node.js that npm has."""
     node = BUILD / "node/node_modules/node/bin"
     env["PATH"] = f"{node}{os.pathsep}{env['PATH']}"

@@ -18,6 +18,9 @@ from template import functions
 HERE = Path(__file__).parent
 BIN = Path(os.environ.get("DURABLED_BIN", HERE.parents[1] / "build/release/bin"))
 PATIENCE_S = 60
+OPTIONS = ["--log-format", "json", "--http", "127.0.0.1:0"]
+
+Argv = list[str | Path]
 
 
 @dataclass(frozen=True)
@@ -38,9 +41,7 @@ def wait_for(what: str, check: Callable[[], Any]) -> Any:
 
 
 @contextlib.contextmanager
-def running(
-    argv: list[str | Path], log: Path, env: dict[str, str], cwd: Path
-) -> Iterator[None]:
+def running(argv: Argv, log: Path, env: dict[str, str], cwd: Path) -> Iterator[None]:
     """A process until the end of the block, and what it prints in `log`."""
     with log.open("ab") as sink:
         process = subprocess.Popen(
@@ -70,10 +71,9 @@ def by_workers(template: Path, directory: Path, env: dict[str, str]) -> Iterator
     log = directory / "daemon.log"
     written = directory / "functions.log"
     written.touch()
-    daemon = [BIN / "durabled", "serve", "--data", directory / "data", "--log-format", "json"]
-    worker = [sys.executable, HERE / "python/worker.py", template, written]
+    daemon: Argv = [BIN / "durabled", "serve", *OPTIONS, "--data", directory / "data"]
+    worker: Argv = [sys.executable, HERE / "python/worker.py", template, written]
     with contextlib.ExitStack() as stack:
-        daemon += ["--http", "127.0.0.1:0"]
         stack.enter_context(running(daemon, log, env, directory))
         url = wait_for("the daemon", lambda: events(log, "READY"))[0]["http"]
         worker_env = {**env, "PYTHONPATH": str(HERE), "AWS_ENDPOINT_URL_LAMBDA": url}
@@ -87,8 +87,8 @@ def by_workers(template: Path, directory: Path, env: dict[str, str]) -> Iterator
 def by_hosting(template: Path, directory: Path, env: dict[str, str]) -> Iterator[Served]:
     """`durabled dev`, which hosts what the template says, as Lambda does."""
     log = directory / "daemon.log"
-    daemon = [BIN / "durabled", "dev", "--data", directory / "data", "--log-format", "json"]
-    daemon += ["--http", "127.0.0.1:0", "--template", template]
+    daemon: Argv = [BIN / "durabled", "dev", *OPTIONS, "--data", directory / "data"]
+    daemon += ["--template", template]
     with running(daemon, log, env, directory):
         url = wait_for("the daemon", lambda: events(log, "READY"))[0]["http"]
         yield Served(url, lambda: [event["line"] for event in events(log, "FUNCTION_WROTE")])

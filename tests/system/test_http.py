@@ -408,6 +408,13 @@ def test_a_token_is_of_its_execution(cloud: Cloud) -> None:
         (b"{", "SerializationException", "the request body is no JSON"),
         (b"[]", "SerializationException", "START_ARRAY can not be converted to Structure"),
         (b"\xff", "SerializationException", "the request body is no JSON"),
+        (b"[" * 100000, "SerializationException", "the request body is no JSON"),
+        (b"1" * 100000, "SerializationException", "the request body is no JSON"),
+        (
+            b'{"CheckpointToken": "AAAA"} {}',
+            "SerializationException",
+            "the request body is no JSON",
+        ),
         (
             b'{"CheckpointToken": 7}',
             "SerializationException",

@@ -466,6 +466,24 @@ static void test_a_process_that_dies_fails_its_invocation(void **state)
     assert_non_null(strstr(answer->body, "Error: Runtime exited with error: signal: 11"));
 }
 
+/* What comes as an idle process dies is for another one. */
+static void test_a_process_that_dies_idle_fails_nothing(void **state)
+{
+    struct world *world = *state;
+    const struct answer *answer;
+
+    (void)invoke(world, "a");
+    assert_int_equal(next(world, 0)->status, 200);
+    respond(world, 0, "1");
+    assert_int_equal(next(world, 0)->status, 0);
+    answer = begin(world, "a");
+    end(world, 0, 1, 0);
+    settle(world);
+    assert_int_equal(answer->status, 0);
+    assert_int_equal(world->len, 2);
+    assert_int_equal(next(world, 1)->status, 200);
+}
+
 /* It dies between the invocation's record and its answer. */
 static void test_a_process_that_dies_before_it_is_given_what_is_recorded(void **state)
 {
@@ -522,6 +540,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_no_more_than_its_processes, setup, teardown),
         cmocka_unit_test_setup_teardown(test_the_longest_idle_makes_room, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_process_that_dies_fails_its_invocation, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(test_a_process_that_dies_idle_fails_nothing, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(
             test_a_process_that_dies_before_it_is_given_what_is_recorded, setup, teardown),
