@@ -25,6 +25,8 @@ sim       |                                   | sim_height
 mutations | patch                             | mutations_height
 conformance | python3-venv                    | conformance_height
 quickstart | python3-venv                     | checked quickstart bash deploy/quickstart.sh
+wheel     | python3-venv                      | wheel_height
+arm64     | python3-venv qemu-user-static     | arm64_height
 '
 
 # What every height builds with. -dev packages are the libraries named, with their
@@ -285,6 +287,25 @@ conformance_suite() {
             "$build/conformance.txt")"
         count "conformance ($1, $line)" "${good:-0}" "${bad:-1}"
     done
+}
+
+# wheel_height: the static binaries of this machine, alone and as they are given out. The
+# first build makes their compiler and libraries too, which then stay in build/static.
+wheel_height() {
+    local arch=x86_64
+    [ "$(uname -m)" != aarch64 ] || arch=arm64
+    say "wheel"
+    checked "wheel, built" bash deploy/wheel/build.sh
+    checked "static binaries" bash tests/deploy/static.sh "$arch"
+    checked "container file" bash tests/deploy/container.sh
+    checked "wheel, installed" bash tests/deploy/wheel.sh
+}
+
+# arm64_height: the static binaries for arm64, cross-compiled, in qemu's user mode.
+arm64_height() {
+    say "arm64"
+    checked "static binaries (arm64), built" cmake --workflow --preset static-arm64
+    checked "static binaries (arm64)" bash tests/deploy/static.sh arm64
 }
 
 # The row of a height, without the blanks that align the table; empty when unknown.

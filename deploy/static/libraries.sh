@@ -31,9 +31,10 @@ fail() {
     exit 1
 }
 sum_of() { sha256sum | cut -c1-16; }
+as_root() { if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi; }
 
 install_packages() {
-    local missing=() as_root=() package
+    local missing=() package
     command -v apt-get >/dev/null || return 0
     for package in "$@"; do
         dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'ok installed' ||
@@ -42,10 +43,9 @@ install_packages() {
     # Any cargo will do that knows sparse registries; cargo-web is Debian's newest.
     command -v cargo >/dev/null || [ -n "${DURABLED_SOURCES:-}" ] || missing+=(cargo-web)
     [ ${#missing[@]} -gt 0 ] || return 0
-    [ "$(id -u)" -eq 0 ] || as_root=(sudo)
     say "packages to install: ${missing[*]}"
-    "${as_root[@]}" apt-get update -qq
-    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+    as_root apt-get update -qq
+    as_root env DEBIAN_FRONTEND=noninteractive \
         apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 }
 
@@ -94,8 +94,11 @@ apt_sources() {
     local apt=$static/apt
     if [ ! -s "$apt/sources.list" ]; then
         mkdir -p "$apt/lists/partial" "$apt/cache/archives/partial"
+        # Before the first update apt does not know whose suites they are.
+        [ -n "$(apt-get indextargets 'Origin: Debian')" ] || as_root apt-get update -qq
+        # shellcheck disable=SC2016
         apt-get indextargets --format 'deb-src $(SITE) $(RELEASE) $(COMPONENT)' \
-            'Created-By: Packages' | sort -u | grep -i debian >"$apt/sources.list" || true
+            'Created-By: Packages' 'Origin: Debian' | sort -u >"$apt/sources.list"
         [ -s "$apt/sources.list" ] || fail "no Debian suite is configured on this machine"
     fi
     apt-get -o Dir::Etc::sourcelist="$apt/sources.list" -o Dir::Etc::sourceparts=/dev/null \
@@ -299,7 +302,7 @@ build_curl() {
 
 # build NAME [LIBRARY that it uses...]
 build() {
-    local name=$1 key other uses= rc
+    local name=$1 key other uses='' rc
     shift
     for other in "$@"; do uses+=$(cat "$out/$other/key"); done
     prefix=$out/$name
@@ -331,6 +334,9 @@ build() {
 
 install_packages python3 python3-venv cmake ninja-build pkg-config make perl dpkg-dev patch xz-utils
 mkdir -p "$static/sources"
+# The other architecture's run shares the compiler and the sources.
+exec 9>"$static/lock"
+flock 9
 install_compiler
 for library in uv lmdb msgpack jansson microhttpd xxhash yaml openssl; do
     build "$library"
