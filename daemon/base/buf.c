@@ -26,7 +26,8 @@ void dd_buf_clear(struct dd_buf *buf)
 
 char *dd_buf_reserve(struct dd_buf *buf, size_t len)
 {
-    size_t cap = buf->cap ? buf->cap : FIRST_CAP;
+    size_t first = buf->max < FIRST_CAP ? buf->max : FIRST_CAP;
+    size_t cap = buf->cap ? buf->cap : first;
     char *grown;
 
     if (buf->failed || len > buf->max - buf->len) {
@@ -45,16 +46,6 @@ char *dd_buf_reserve(struct dd_buf *buf, size_t len)
     buf->data = grown;
     buf->cap = cap;
     return buf->data + buf->len;
-}
-
-void dd_buf_append(struct dd_buf *buf, const void *data, size_t len)
-{
-    char *to = dd_buf_reserve(buf, len);
-
-    if (!to || len == 0)
-        return;
-    memcpy(to, data, len);
-    buf->len += len;
 }
 
 void dd_buf_append_span(struct dd_buf *buf, struct dd_span span)
