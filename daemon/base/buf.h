@@ -46,9 +46,21 @@ static inline void dd_buf_append(struct dd_buf *buf, const void *data, size_t le
     buf->len += len;
 }
 
-void dd_buf_append_span(struct dd_buf *buf, struct dd_span span);
-void dd_buf_append_cstr(struct dd_buf *buf, const char *cstr);
-void dd_buf_append_byte(struct dd_buf *buf, uint8_t byte);
+static inline void dd_buf_append_span(struct dd_buf *buf, struct dd_span span)
+{
+    dd_buf_append(buf, span.data, span.len);
+}
+
+static inline void dd_buf_append_cstr(struct dd_buf *buf, const char *cstr)
+{
+    dd_buf_append(buf, cstr, strlen(cstr));
+}
+
+static inline void dd_buf_append_byte(struct dd_buf *buf, uint8_t byte)
+{
+    dd_buf_append(buf, &byte, 1);
+}
+
 void dd_buf_printf(struct dd_buf *buf, const char *fmt, ...) DD_PRINTF(2, 3);
 
 /* Drops the first `len` bytes. */
