@@ -172,7 +172,7 @@ static const struct dd_node *parameter(struct dd_template *template, const char 
         dd_sam_note(
             template,
             "%s is empty: parameter %s is kept in SSM, which is not asked; give it with "
-            "--parameter %s=VALUE",
+            "--parameters %s=VALUE",
             template->property, name, name);
         return &unknown;
     }
@@ -180,7 +180,7 @@ static const struct dd_node *parameter(struct dd_template *template, const char 
         value = dd_node_text(dd_node_get(declared, "Default"));
     if (!value) {
         dd_sam_note(template,
-                    "%s is empty: parameter %s has no Default; give it with --parameter "
+                    "%s is empty: parameter %s has no Default; give it with --parameters "
                     "%s=VALUE",
                     template->property, name, name);
         return &unknown;

@@ -159,7 +159,7 @@ static void note_parameters(struct dd_reading *reading)
 
     for (size_t i = 0; given && given[i]; i++)
         if (!reading->parameters_used[i]) {
-            char *line = dd_sam_format("--parameter %s: the template has no parameter of that "
+            char *line = dd_sam_format("--parameters %s: the template has no parameter of that "
                                        "name; give it as Name=Value",
                                        given[i]);
 

@@ -882,6 +882,14 @@ def checkpoint(*updates: dict[str, Any], **members: Any) -> bytes:
     return request(f"POST {EXECUTION}/checkpoint", body)
 
 
+# Of GET /2015-03-31/functions, with the keys and at the time of the target.
+SIGNED = {
+    "Authorization": "AWS4-HMAC-SHA256 "
+    "Credential=local/20231114/us-east-1/lambda/aws4_request, SignedHeaders=host;x-amz-date, "
+    "Signature=dcc640acd78ba474dad8d4b5832e6cf197b3397f1d42f7a81c54178b10410883",
+    "X_Amz_Date": "20231114T221320Z",
+}
+
 HTTP = {
     "invoke": request(INVOKE, {"a": 1}),
     "invoke-event": request(INVOKE, X_Amz_Invocation_Type="Event"),
@@ -968,7 +976,33 @@ HTTP = {
     "other-service": request(
         "POST /",
         X_Amz_Target="DynamoDB_20120810.ListTables",
-        Authorization="AWS4-HMAC-SHA256 Credential=A/20260101/us-east-1/dynamodb/aws4_request",
+        Authorization="AWS4-HMAC-SHA256 Credential=A/20260101/us-east-1/dynamodb/aws4_request, "
+        "SignedHeaders=host, Signature=0",
+    ),
+    "functions": request("GET /2015-03-31/functions?FunctionVersion=ALL&MaxItems=1"),
+    "functions-marker": request("GET /2015-03-31/functions?Marker=ZnVuY3Rpb25zAGE="),
+    "function": request("GET /2015-03-31/functions/f?Qualifier=%24LATEST"),
+    "configuration": request("GET /2015-03-31/functions/f:$LATEST/configuration"),
+    "versions": request("GET /2015-03-31/functions/f/versions"),
+    "aliases": request("GET /2015-03-31/functions/f/aliases?FunctionVersion=7"),
+    "alias": request("GET /2015-03-31/functions/f/aliases/live"),
+    "signed": request("GET /2015-03-31/functions", **SIGNED),
+    "signed-wrongly": request("GET /2015-03-31/functions/f", **SIGNED),
+    "signed-for-another-region": request(
+        "GET /2015-03-31/functions?b=%2b&a&b=1&a=",
+        Authorization=SIGNED["Authorization"].replace("us-east-1", "eu-west-1"),
+        X_Amz_Date=SIGNED["X_Amz_Date"],
+    ),
+    "signed-odd": request(
+        "GET //a/../b/./?=&&%=%zz",
+        Authorization="AWS4-HMAC-SHA256 Credential=////aws4_request,SignedHeaders=;;host;,,=,"
+        "Signature=",
+        X_Amz_Date="20231114T221320Z",
+        X_Odd="  a \t b  ",
+        x_odd="",
+    ),
+    "invoke-context": request(
+        INVOKE, X_Amz_Client_Context="eyJhIjoxfQ==", X_Amz_Log_Type="Tail"
     ),
     "other-host": b"GET /\nHost: example.com\n\n",
     "origin": request("GET /", Origin="http://localhost"),

@@ -78,7 +78,7 @@ static const struct {
     {"!Ref Named", "dev-t", "is made up"},
     {"!Ref Queue", "https://sqs.eu-west-1.amazonaws.com/123456789012/Queue", "is made up"},
     {"!Ref Topic", "arn:aws:sns:eu-west-1:123456789012:Topic", "is made up"},
-    {"!Ref Bare", "", "parameter Bare has no Default; give it with --parameter Bare=VALUE"},
+    {"!Ref Bare", "", "parameter Bare has no Default; give it with --parameters Bare=VALUE"},
     {"!Ref Secret", "", "parameter Secret is kept in SSM"},
     {"!Ref Nothing", "", "no parameter or resource Nothing"},
     {"!Ref FRole", "FRole", "is made up, since no FRole is made here"},
@@ -211,8 +211,8 @@ static void test_parameters_are_given(void **state)
     assert_int_equal(project->rc, 0);
     assert_string_equal(project_variable(project_find(sam, "F"), "V"), "prod a=b x+y s");
     assert_int_equal(sam->notes.len, 2);
-    assert_true(project_says(&sam->notes, "--parameter Stagy=1: the template has no"));
-    assert_true(project_says(&sam->notes, "--parameter Stage: the template has no"));
+    assert_true(project_says(&sam->notes, "--parameters Stagy=1: the template has no"));
+    assert_true(project_says(&sam->notes, "--parameters Stage: the template has no"));
 }
 
 static void test_the_stack_is_called_like_the_directory(void **state)
