@@ -184,11 +184,13 @@ static void test_node(void **state)
     expect_command(project, "nodejs22.x", "index.handler",
                    "$/bin/node $/bin/../lib/node_modules/aws-lambda-ric/bin/index.mjs "
                    "index.handler");
-    /* Nearer ones win. */
-    project_write(project, "node_modules/aws-lambda-ric/bin/index.mjs", "");
-    project_write(project, "node_modules/aws-lambda-ric/dist/rapid-client.node", "");
+    /* Nearer ones win; this is of version 4. */
+    project_write(project, "node_modules/aws-lambda-ric/index.mjs", "");
+    expect_fault(project, "nodejs22.x", "index.handler",
+                 "is installed without its native part; run: npm rebuild aws-lambda-ric");
+    project_write(project, "node_modules/aws-lambda-ric/rapid-client.node", "");
     expect_command(project, "nodejs22.x", "index.handler",
-                   "$/bin/node $/node_modules/aws-lambda-ric/bin/index.mjs index.handler");
+                   "$/bin/node $/node_modules/aws-lambda-ric/index.mjs index.handler");
     project_write(project, "src/node_modules/aws-lambda-ric/bin/index.mjs", "");
     project_write(project, "src/node_modules/aws-lambda-ric/dist/rapid-client.node", "");
     expect_command(project, "nodejs22.x", "index.handler",
