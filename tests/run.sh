@@ -30,7 +30,7 @@ quickstart | python3-venv                     | checked quickstart bash deploy/q
 # What every height builds with. -dev packages are the libraries named, with their
 # reasons, in CMakeLists.txt.
 base_packages='gcc libc6-dev binutils cmake ninja-build pkg-config python3
-libuv1-dev liblmdb-dev libmsgpack-dev libjansson-dev libmicrohttpd-dev libyaml-dev libssl-dev libxxhash-dev
+libuv1-dev liblmdb-dev libmsgpack-dev libjansson-dev libmicrohttpd-dev libcurl4-openssl-dev libyaml-dev libssl-dev libxxhash-dev
 libcmocka-dev'
 
 build=$PWD/build
