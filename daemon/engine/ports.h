@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/span.h"
 
+struct dd_buf;
 struct dd_fetch_request;
 struct dd_process;
 struct dd_process_spec;
@@ -30,6 +31,8 @@ struct dd_ports {
      * names it to fetch_cancel. NULL: none are made. */
     void *(*fetch)(void *user, const struct dd_fetch_request *request, void *owner);
     void (*fetch_cancel)(void *user, void *fetch);
+    /* Appends what a small file holds; false when it can't be read. */
+    bool (*read_file)(void *user, const char *path, struct dd_buf *out);
 };
 
 /* Who is at the other end, from the kernel. `started` tells a process from a

@@ -98,18 +98,26 @@ static void fetch_free(struct fetch *fetch)
     dd_free(fetch);
 }
 
+/* Closes the connections that are kept; nothing is under way. */
+static void hang_up(struct dd_fetcher *fetcher)
+{
+    while (!dd_list_empty(&fetcher->watches))
+        watch_close(dd_container_of(fetcher->watches.next, struct watch, node));
+    uv_timer_stop(&fetcher->timer);
+    if (!fetcher->multi)
+        return;
+    /* It says what it closes: the watches are gone already. */
+    curl_multi_setopt(fetcher->multi, CURLMOPT_SOCKETFUNCTION, NULL);
+    curl_multi_setopt(fetcher->multi, CURLMOPT_TIMERFUNCTION, NULL);
+    curl_multi_cleanup(fetcher->multi);
+    fetcher->multi = NULL;
+}
+
 void dd_fetcher_close(struct dd_fetcher *fetcher)
 {
     while (!dd_list_empty(&fetcher->fetches))
         fetch_free(dd_container_of(fetcher->fetches.next, struct fetch, node));
-    while (!dd_list_empty(&fetcher->watches))
-        watch_close(dd_container_of(fetcher->watches.next, struct watch, node));
-    if (fetcher->multi) {
-        /* It closes its connections, and says so: the watches are gone already. */
-        curl_multi_setopt(fetcher->multi, CURLMOPT_SOCKETFUNCTION, NULL);
-        curl_multi_setopt(fetcher->multi, CURLMOPT_TIMERFUNCTION, NULL);
-        curl_multi_cleanup(fetcher->multi);
-    }
+    hang_up(fetcher);
     if (fetcher->begun)
         curl_global_cleanup();
     uv_close((uv_handle_t *)&fetcher->timer, on_timer_closed);
@@ -408,6 +416,9 @@ void *dd_fetch(void *user, const struct dd_fetch_request *request, void *owner)
     fetch->fetcher = fetcher;
     fetch->owner = owner;
     dd_buf_init(&fetch->body, request->answer_max);
+    /* Else a later request would find the dead one among those kept. */
+    if (request->fresh && dd_list_empty(&fetcher->fetches))
+        hang_up(fetcher);
     dd_list_push(&fetcher->fetches, &fetch->node);
     if (set_up(fetcher) && add_headers(fetch, request))
         fetch->easy = curl_easy_init();
