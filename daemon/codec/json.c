@@ -180,6 +180,31 @@ int dd_json_parse_event(struct dd_span json, struct dd_event *out_event, struct 
     return rc;
 }
 
+int dd_json_parse_sandbox_event(struct dd_span json, struct dd_sandbox_event *out_event,
+                                struct dd_error *error)
+{
+    json_t *root = json_loadb(json.data, json.len, JSON_LOAD_FLAGS, NULL);
+    bool good;
+
+    *out_event = (struct dd_sandbox_event){.deadline_ms = take_int(root, "deadlineMs")};
+    good = json_take_text(root, "eventType", &out_event->type) > 0 &&
+           json_take_text(root, "requestId", &out_event->request_id) >= 0 &&
+           json_take_text(root, "shutdownReason", &out_event->reason) >= 0;
+    json_decref(root);
+    if (good)
+        return 0;
+    dd_sandbox_event_deinit(out_event);
+    return dd_fail(error, DD_SERIALIZATION, "what it tells is no event");
+}
+
+void dd_sandbox_event_deinit(struct dd_sandbox_event *event)
+{
+    dd_text_unref(event->type);
+    dd_text_unref(event->request_id);
+    dd_text_unref(event->reason);
+    *event = (struct dd_sandbox_event){0};
+}
+
 void dd_event_deinit(struct dd_event *event)
 {
     for (size_t i = 0; i < event->operations_len; i++)

@@ -204,7 +204,7 @@ static void log_attached(const struct dd_attached *attached)
     if (!engine->attached_told)
         dd_log(engine->config.log, ATTACHED,
                DD_LOG_TEXT("version", dd_span_cstr(engine->config.version)),
-               DD_LOG_NUMBER("level", DD_LEVEL),
+               DD_LOG_NUMBER("protocol", DD_LEVEL),
                DD_LOG_TEXT("architecture", dd_span_cstr(DD_ARCHITECTURE)),
                DD_LOG_TEXT("endpoint", dd_span_cstr(engine->config.aws->endpoint)));
     engine->attached_told = true;
