@@ -203,6 +203,13 @@ static enum reading read_chunks(struct dd_span rest, struct dd_buf *body)
     }
 }
 
+static bool ends_connection(struct dd_span head)
+{
+    struct dd_span value = header(head, "Connection");
+
+    return value.len == 5 && strncasecmp(value.data, "close", 5) == 0;
+}
+
 static enum reading read_answer(const struct dd_events *events, struct answer *out)
 {
     struct dd_span all = dd_buf_span(&events->in), length, rest;
@@ -217,10 +224,7 @@ static enum reading read_answer(const struct dd_events *events, struct answer *o
     out->head = dd_span_make(all.data, (size_t)(end - all.data) + 2);
     rest = dd_span_make(end + 4, all.len - out->head.len - 2);
     out->status = out->head.len > 12 ? (int)number(dd_span_make(all.data + 9, 3), 10) : -1;
-    out->last =
-        strncasecmp(header(out->head, "Connection").data ? header(out->head, "Connection").data
-                                                         : "",
-                    "close", 5) == 0;
+    out->last = ends_connection(out->head);
     if (header(out->head, "Transfer-Encoding").data)
         return read_chunks(rest, &out->body);
     length = header(out->head, "Content-Length");

@@ -251,3 +251,5 @@
 #define DD_AWS_KEYS_PAUSE_MS 30000
 #define DD_AWS_KEYS_MS 2000
 #define DD_AWS_KEYS_MAX 65536
+/* Lost sessions of one invocation of a sandbox that are told of; chosen. */
+#define DD_LOST_MAX 16

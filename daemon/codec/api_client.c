@@ -207,8 +207,11 @@ int dd_api_read_page(struct dd_span json, struct dd_api_state *state, struct dd_
 /* "namespace#Type:http://..." without what is not the type. */
 static struct dd_text *bare_type(struct dd_span text)
 {
-    const char *hash = text.data ? memchr(text.data, '#', text.len) : NULL;
+    const char *hash;
 
+    if (!text.data)
+        return NULL;
+    hash = memchr(text.data, '#', text.len);
     if (hash)
         text = dd_span_make(hash + 1, text.len - (size_t)(hash + 1 - text.data));
     for (size_t i = 0; i < text.len; i++) {

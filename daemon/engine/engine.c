@@ -326,6 +326,7 @@ struct dd_engine *dd_engine_new(const struct dd_engine_config *config, int64_t n
     dd_list_init(&engine->workers);
     dd_list_init(&engine->timeouts);
     dd_list_init(&engine->exchanges);
+    dd_list_init(&engine->lost);
     engine->now_ms = engine->started_ms = now_ms;
     config->ports.random(config->ports.user, &seed, sizeof seed);
     dd_rng_seed(&engine->jitter, seed);
@@ -347,6 +348,7 @@ void dd_engine_free(struct dd_engine *engine)
     dd_dispatch_free(engine);
     dd_host_free(engine);
     dd_aws_free(engine->aws);
+    dd_sessions_forget_lost(engine);
     dd_text_unref(engine->invoked);
     while ((resident = dd_map_next(&engine->residents, &at)) != NULL) {
         dd_execution_free(resident->execution);
@@ -407,6 +409,7 @@ void dd_engine_invoked(struct dd_engine *engine, struct dd_span request_id, int6
     dd_text_unref(engine->invoked);
     (void)dd_text_try_new(request_id, &engine->invoked);
     engine->invoked_until_ms = deadline_ms;
+    dd_sessions_forget_lost(engine);
 }
 
 void dd_engine_turn(struct dd_engine *engine, int64_t now_ms)

@@ -56,6 +56,8 @@ struct dd_engine {
     struct dd_text *invoked; /* request id of the sandbox's invocation; NULL: not known */
     int64_t invoked_until_ms;
     bool attached_told;
+    struct dd_list lost; /* of dd_lost: sessions that the sandbox's last invocation lost */
+    size_t lost_len;
 
     int64_t now_ms; /* of the event being handled */
     int64_t started_ms;
@@ -451,6 +453,18 @@ struct dd_attached {
     uint32_t calls;      /* requests made for it */
     int64_t slowest_ms;  /* of them */
 };
+
+/* What is told of a session that was lost, once it is known why. */
+struct dd_lost {
+    struct dd_list node;
+    struct dd_text *arn;
+    struct dd_text *request_id;
+    int64_t running; /* bodies */
+    bool api_call;   /* one was under way */
+    int64_t ms;      /* since its begin */
+    int64_t left_ms; /* until its deadline; 0: none is known */
+};
+void dd_sessions_forget_lost(struct dd_engine *engine);
 
 /* A connection that joined a session of another. */
 struct dd_join {

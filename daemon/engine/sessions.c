@@ -356,6 +356,79 @@ void dd_sessions_changed(struct dd_engine *engine, struct dd_uuid execution)
     }
 }
 
+/* --- the end of a sandbox ----------------------------------------------------------------- */
+
+static struct dd_lost describe(const struct dd_attached *attached)
+{
+    int64_t now_ms = attached->engine->now_ms, deadline_ms = attached->deadline_ms;
+
+    return (struct dd_lost){
+        .arn = attached->arn,
+        .request_id = attached->request_id,
+        .running = (int64_t)dd_session_running(attached->session),
+        .api_call = attached->backend != NULL,
+        .ms = now_ms - attached->began_ms,
+        .left_ms = deadline_ms ? deadline_ms - now_ms : 0,
+    };
+}
+
+/* Its process has ended; if the sandbox does too, that will say why. */
+static void keep_lost(const struct dd_attached *attached)
+{
+    struct dd_engine *engine = attached->engine;
+    struct dd_lost *lost;
+
+    if (!engine->aws || engine->lost_len == DD_LOST_MAX)
+        return;
+    lost = dd_alloc(sizeof *lost);
+    *lost = describe(attached);
+    dd_text_ref(lost->arn);
+    dd_text_ref(lost->request_id);
+    dd_list_push(&engine->lost, &lost->node);
+    engine->lost_len++;
+}
+
+void dd_sessions_forget_lost(struct dd_engine *engine)
+{
+    while (!dd_list_empty(&engine->lost)) {
+        struct dd_lost *lost =
+            dd_container_of(dd_list_pop(&engine->lost), struct dd_lost, node);
+
+        dd_text_unref(lost->arn);
+        dd_text_unref(lost->request_id);
+        dd_free(lost);
+    }
+    engine->lost_len = 0;
+}
+
+static void log_open(const struct dd_engine *engine, const struct dd_lost *lost,
+                     struct dd_span reason)
+{
+    dd_log(engine->config.log, SESSION_OPEN, DD_LOG_TEXT("reason", reason),
+           DD_LOG_TEXT("executionArn", dd_text_span(lost->arn)),
+           DD_LOG_TEXT("requestId",
+                       lost->request_id ? dd_text_span(lost->request_id) : DD_SPAN("")),
+           DD_LOG_NUMBER("running", lost->running), DD_LOG_NUMBER("api_call", lost->api_call),
+           DD_LOG_NUMBER("ms", lost->ms), DD_LOG_NUMBER("left_ms", lost->left_ms));
+}
+
+void dd_engine_report_open(struct dd_engine *engine, struct dd_span reason, int64_t now_ms)
+{
+    struct dd_attached *attached;
+    size_t at = 0;
+
+    engine->now_ms = now_ms;
+    dd_list_each(node, tmp, &engine->lost)
+    {
+        log_open(engine, dd_container_of(node, struct dd_lost, node), reason);
+    }
+    while ((attached = dd_map_next(&engine->sessions, &at)) != NULL) {
+        struct dd_lost open = describe(attached);
+
+        log_open(engine, &open, reason);
+    }
+}
+
 void dd_sessions_disconnect(struct dd_peer *peer)
 {
     while (!dd_list_empty(&peer->sessions)) {
@@ -366,6 +439,7 @@ void dd_sessions_disconnect(struct dd_peer *peer)
                DD_LOG_TEXT("executionArn", dd_text_span(attached->arn)),
                DD_LOG_NUMBER("running", (int64_t)dd_session_running(attached->session)),
                DD_LOG_NUMBER("pid", peer->credentials.pid));
+        keep_lost(attached);
         attached_free(attached);
     }
     while (!dd_list_empty(&peer->joins)) {
@@ -377,25 +451,6 @@ void dd_sessions_disconnect(struct dd_peer *peer)
         settle(join->session);
         dd_free(join);
     }
-}
-
-void dd_engine_report_open(struct dd_engine *engine, struct dd_span reason, int64_t now_ms)
-{
-    struct dd_attached *attached;
-    size_t at = 0;
-
-    engine->now_ms = now_ms;
-    while ((attached = dd_map_next(&engine->sessions, &at)) != NULL)
-        dd_log(engine->config.log, SESSION_OPEN, DD_LOG_TEXT("reason", reason),
-               DD_LOG_TEXT("executionArn", dd_text_span(attached->arn)),
-               DD_LOG_TEXT("requestId", attached->request_id
-                                            ? dd_text_span(attached->request_id)
-                                            : DD_SPAN("")),
-               DD_LOG_NUMBER("running", (int64_t)dd_session_running(attached->session)),
-               DD_LOG_NUMBER("api_call", attached->backend != NULL),
-               DD_LOG_NUMBER("ms", now_ms - attached->began_ms),
-               DD_LOG_NUMBER("left_ms",
-                             attached->deadline_ms ? attached->deadline_ms - now_ms : 0));
 }
 
 /* --- due --------------------------------------------------------------------------------- */

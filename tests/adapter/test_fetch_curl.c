@@ -197,7 +197,9 @@ static void test_a_large_body_goes_out_without_asking_first(void **state)
     int fd;
 
     memset(body, 'x', len);
-    memcpy(body + len - 3, "end", 3);
+    body[len - 3] = 'e';
+    body[len - 2] = 'n';
+    body[len - 1] = 'd';
     begin(f, (struct dd_fetch_request){.method = "POST", .body = dd_span_make(body, len)});
     fd = take(f);
     read_until(f, fd, "end", &seen);

@@ -238,12 +238,12 @@ class Layer(Host):
             config=Config(retries={"max_attempts": 0}, read_timeout=PATIENCE_S),
         )
 
-    def start_extension(self) -> Process:
+    def start_extension(self, scheme: str = "http") -> Process:
         asked = self.api.asked
         extension = start_extension(
             self.world,
             self.api,
-            AWS_ENDPOINT_URL_LAMBDA=self.between.url,
+            AWS_ENDPOINT_URL_LAMBDA=f"{scheme}://{self.between.address}",
             DURABLED_SOCKET=str(self.socket),
             **{**LOCAL, **self.env},
         )

@@ -5,8 +5,12 @@ from __future__ import annotations
 import json
 import os
 import random
+import shlex
+import shutil
 import signal
+import ssl
 import stat
+import subprocess
 import threading
 import time
 from collections.abc import Callable
@@ -341,6 +345,33 @@ def test_keys_of_an_endpoint(world: World, in_file: bool) -> None:
     assert "secret" not in layer.extension.output()
 
 
+def test_a_service_behind_tls(world: World) -> None:
+    """With a certificate that only AWS_CA_BUNDLE vouches for."""
+    layer = Layer(world, "order")
+    key, certificate = world.dir / "key.pem", world.dir / "ca.pem"
+    if not shutil.which("openssl"):
+        pytest.skip("no openssl to make a certificate with")
+    made = (
+        "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=test "
+        f"-addext subjectAltName=IP:127.0.0.1 -keyout {key} -out {certificate}"
+    )
+    subprocess.run(shlex.split(made), check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    server = layer.between.server
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    layer.extension.terminate()
+    layer.env["AWS_CA_BUNDLE"] = str(certificate)
+    layer.extension = layer.start_extension(scheme="https")
+    assert layer.run({"order": "7"}) == (True, {"status": "approved"})
+    assert len(layer.between.connections) == 1
+    layer.extension.terminate()
+    del layer.env["AWS_CA_BUNDLE"]
+    layer.extension = layer.start_extension(scheme="https")
+    layer.begin({"order": "8"}, "f:$LATEST")
+    assert wait_for("a complaint", lambda: layer.logged("API_RETRIED"))
+
+
 def test_no_keys_is_no_failure_of_the_execution(world: World) -> None:
     layer = Layer(world, "order", AWS_ACCESS_KEY_ID="", AWS_SECRET_ACCESS_KEY="")
     layer.begin({"order": "7"}, "f:$LATEST")
@@ -363,6 +394,21 @@ def test_a_shutdown_names_what_was_open(world: World) -> None:
     (last,) = layer.logged("SESSION_OPEN")
     assert last["reason"] == "timeout" and last["running"] == 1 and last["api_call"] == 0
     assert "/durable-execution/" in last["executionArn"]
+
+
+def test_a_shutdown_names_what_a_killed_runtime_left(world: World) -> None:
+    """After a Timeout the runtime is killed first, and then the extensions are told."""
+    layer = Layer(world, "blocks")
+    layer.api.invoke()
+    layer.begin({}, "f:$LATEST")
+    wait_for("its start", lambda: "begun" in world.noted() and layer.between.answers)
+    assert world.daemon
+    world.daemon.kill()  # and what it hosts with it
+    wait_for("the loss", lambda: layer.logged("SESSION_LOST"))
+    layer.api.shut_down("timeout")
+    assert layer.extension.popen.wait(10) == 0
+    (last,) = layer.logged("SESSION_OPEN")
+    assert last["reason"] == "timeout" and last["running"] == 1
 
 
 def test_freezes_at_random_points(world: World) -> None:

@@ -293,7 +293,15 @@ static void test_answers_of_the_service(void **state)
 /* None of these may be taken for an answer. */
 static void test_what_is_no_answer(void **state)
 {
+    static const char odd_status[] =
+        "{\"NewExecutionState\":{\"Operations\":[{\"Id\":\"a\",\"Type\":\"STEP\","
+        "\"Status\":\"DREAMING\"}]}}";
+    static const char odd_result[] =
+        "{\"NewExecutionState\":{\"Operations\":[{\"Id\":\"a\",\"Type\":\"STEP\","
+        "\"Status\":\"SUCCEEDED\",\"StepDetails\":{\"Result\":7}}]}}";
     static const char *const bodies[] = {
+        odd_status,
+        odd_result,
         "",
         "null",
         "[]",
@@ -304,10 +312,6 @@ static void test_what_is_no_answer(void **state)
         "{\"NewExecutionState\":{\"Operations\":{}}}",
         "{\"NewExecutionState\":{\"NextMarker\":1}}",
         "{\"NewExecutionState\":{\"Operations\":[{\"Id\":\"a\",\"Type\":\"STEP\"}]}}",
-        "{\"NewExecutionState\":{\"Operations\":[{\"Id\":\"a\",\"Type\":\"STEP\","
-        "\"Status\":\"DREAMING\"}]}}",
-        "{\"NewExecutionState\":{\"Operations\":[{\"Id\":\"a\",\"Type\":\"STEP\","
-        "\"Status\":\"SUCCEEDED\",\"StepDetails\":{\"Result\":7}}]}}",
         "{\"NewExecutionState\":{\"Operations\":[",
     };
     struct dd_error error;
