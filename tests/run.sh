@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # run.sh [HEIGHT...]: installs what the tests need, builds, and runs every height or
 # those named. The last line is "N passed, N failed"; the exit status is 0 when none
-# failed. Behind `conformance` the clients may be named that it is for.
+# failed. Behind `conformance` some of its judges may be named.
 #
 # For Debian 12, as root or with sudo. Everything it makes is below build/.
 set -euo pipefail
@@ -25,6 +25,8 @@ sim       |                                   | sim_height
 mutations | patch                             | mutations_height
 conformance | python3-venv                    | conformance_height
 quickstart | python3-venv                     | checked quickstart bash deploy/quickstart.sh
+wheel     | python3-venv                      | wheel_height
+arm64     | python3-venv qemu-user-static     | arm64_height
 '
 
 # What every height builds with. -dev packages are the libraries named, with their
@@ -139,11 +141,12 @@ build_venv() {
         rm -rf "$venv"
         python3 -m venv "$venv"
     fi
-    # lmdb: a test edits a store behind the daemon's back. boto3 and the official SDK:
-    # clients of the HTTP API that we did not write; an older boto3 knows no durable
-    # executions. awslambdaric, awscli: Lambda's runtime client, and AWS's command line.
+    # lmdb: a test edits a store behind the daemon's back. boto3, the AWS CLI and the
+    # official SDK: clients of the HTTP API that we did not write; older ones know no
+    # durable executions. awslambdaric: Lambda's runtime client, which hosts them.
     "$venv/bin/pip" install --quiet --disable-pip-version-check './client/python[dev]' \
-        'lmdb<2' 'boto3>=1.43' 'aws-durable-execution-sdk-python>=3,<4' 'awslambdaric>=4' awscli
+        'lmdb<2' 'boto3>=1.43' 'awscli>=1.45' 'aws-durable-execution-sdk-python>=3,<4' \
+        'awslambdaric>=4'
     "$venv/bin/pip" install --quiet --disable-pip-version-check --no-deps --force-reinstall \
         ./client/python
 }
@@ -220,28 +223,89 @@ mutations_height() {
     checked "mutations" bash tests/sim/mutations/run.sh
 }
 
-# conformance_height: the official suite on the clients named, or on all.
+# conformance_height: the judges named, or all.
 conformance_height() {
-    local client line good bad
-    [ ${#clients[@]} -gt 0 ] || clients=("${all_clients[@]}")
+    local judge
+    [ ${#judges[@]} -gt 0 ] || judges=("${all_judges[@]}")
     build_preset release || count "build (release)" 0 1
     build_venv
     "$build/venv/bin/pip" install --quiet --disable-pip-version-check \
         --ignore-requires-python -r tests/conformance/requirements.txt
-    for client in "${clients[@]}"; do
-        say "conformance ($client)"
-        env DURABLED_BIN="$build/release/bin" PYTHONDONTWRITEBYTECODE=1 \
-            "$build/venv/bin/python" tests/conformance/host.py "$client" \
-            "$build/conformance/$client" >"$build/conformance.txt" || true
-        cat "$build/conformance.txt"
-        # A run that ends without its counts is one failure.
-        for line in released newer; do
-            read -r good bad <<<"$(sed -n "s/^$line: \([0-9]*\) passed, \([0-9]*\) failed$/\1 \2/p" \
-                "$build/conformance.txt")"
-            count "conformance ($client, $line)" "${good:-0}" "${bad:-1}"
-        done
-        run_pytest release "tests/conformance/$client"
+    for judge in "${judges[@]}"; do
+        say "conformance ($judge)"
+        case $judge in
+        python)
+            conformance_suite "$judge"
+            run_pytest release tests/conformance/python
+            ;;
+        official-javascript)
+            if build_javascript; then
+                conformance_suite "$judge"
+            else
+                count "conformance ($judge)" 0 1
+            fi
+            ;;
+        cloud-runner) run_pytest release tests/conformance/cloud_runner ;;
+        *) conformance_suite "$judge" ;;
+        esac
     done
+}
+
+# Node.js as npm has it, and what tests/conformance/javascript needs below it. The runtime of
+# Lambda's functions compiles a part of itself, with the headers that come with Node.js.
+build_javascript() {
+    local node=$build/node packages=$build/javascript
+    local wanted=tests/conformance/javascript/package.json headers
+    command -v npm >/dev/null || install_packages npm
+    install_packages g++ make xz-utils
+    if [ ! -x "$node/node_modules/node/bin/node" ]; then
+        say "installing Node.js and the official SDK for JavaScript with npm"
+        mkdir -p "$node"
+        echo '{ "private": true }' >"$node/package.json"
+        npm install --prefix "$node" --no-audit --no-fund --loglevel=error node@22 || return
+    fi
+    cmp -s "$wanted" "$packages/installed.json" && return
+    rm -rf "$packages"
+    mkdir -p "$packages"
+    cp "$wanted" "$packages"
+    headers=$(echo "$node"/node_modules/node/node_modules/*/include)
+    PATH=$node/node_modules/node/bin:$PATH npm_config_nodedir=${headers%/include} \
+        npm install --prefix "$packages" --no-audit --no-fund --loglevel=error || return
+    cp "$wanted" "$packages/installed.json"
+}
+
+# conformance_suite JUDGE: the official suite.
+conformance_suite() {
+    local line good bad
+    env DURABLED_BIN="$build/release/bin" PYTHONDONTWRITEBYTECODE=1 \
+        "$build/venv/bin/python" tests/conformance/host.py "$1" \
+        "$build/conformance/$1" >"$build/conformance.txt" || true
+    cat "$build/conformance.txt"
+    # A run that ends without its counts is one failure.
+    for line in released newer; do
+        read -r good bad <<<"$(sed -n "s/^$line: \([0-9]*\) passed, \([0-9]*\) failed$/\1 \2/p" \
+            "$build/conformance.txt")"
+        count "conformance ($1, $line)" "${good:-0}" "${bad:-1}"
+    done
+}
+
+# wheel_height: the static binaries of this machine, alone and as they are given out. The
+# first build makes their compiler and libraries too, which then stay in build/static.
+wheel_height() {
+    local arch=x86_64
+    [ "$(uname -m)" != aarch64 ] || arch=arm64
+    say "wheel"
+    checked "wheel, built" bash deploy/wheel/build.sh
+    checked "static binaries" bash tests/deploy/static.sh "$arch"
+    checked "container file" bash tests/deploy/container.sh
+    checked "wheel, installed" bash tests/deploy/wheel.sh
+}
+
+# arm64_height: the static binaries for arm64, cross-compiled, in qemu's user mode.
+arm64_height() {
+    say "arm64"
+    checked "static binaries (arm64), built" cmake --workflow --preset static-arm64
+    checked "static binaries (arm64)" bash tests/deploy/static.sh arm64
 }
 
 # The row of a height, without the blanks that align the table; empty when unknown.
@@ -259,13 +323,13 @@ needs_of() {
 
 all=$(awk -F'|' 'NF > 2 { gsub(/ /, "", $1); print $1 }' <<<"$heights")
 [ $# -gt 0 ] || set -- $all
-all_clients=(python)
-clients=()
+all_judges=(python official-python official-javascript cloud-runner)
+judges=()
 chosen=()
 last=
 for word in "$@"; do
-    if [ "$last" = conformance ] && [[ " ${all_clients[*]} " = *" $word "* ]]; then
-        clients+=("$word")
+    if [ "$last" = conformance ] && [[ " ${all_judges[*]} " = *" $word "* ]]; then
+        judges+=("$word")
     else
         chosen+=("$word")
         last=$word

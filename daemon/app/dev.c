@@ -414,10 +414,15 @@ static void put_function(const struct dd_hosted *function, int width, bool first
 }
 
 /* What can't be started, what differs, and what is not emulated: each is one line. */
-static void put_lines(const struct dd_sam *sam)
+static void put_lines(const struct dd_dev *dev)
 {
-    for (size_t i = 0; i < sam->faults.len; i++)
-        printf("\n  not started: %s", sam->faults.items[i].text);
+    const struct dd_sam *sam = &dev->sam;
+
+    for (size_t i = 0; i < sam->faults.len; i++) {
+        /* What the command line has instead of it is started. */
+        if (!sam->faults.items[i].function || !find(dev, sam->faults.items[i].function))
+            printf("\n  not started: %s", sam->faults.items[i].text);
+    }
     for (size_t i = 0; i < sam->notes.len; i++)
         printf("\n  note: %s", sam->notes.items[i].text);
     for (size_t i = 0; sam->ignored && sam->ignored[i]; i++)
@@ -456,7 +461,7 @@ void dd_dev_print(const struct dd_dev *dev, const struct dd_options *options, co
            "socket", options->socket, "data", options->data);
     for (size_t i = 0; i < dev->len; i++)
         put_function(&dev->hosted[i], width, i == 0);
-    put_lines(&dev->sam);
+    put_lines(dev);
     if (dev->len > 0)
         put_next(dev);
     putchar('\n');

@@ -3,6 +3,7 @@
 
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/check.h"
 
@@ -13,10 +14,13 @@ void *dd_alloc(size_t size)
 
 void *dd_alloc_array(size_t count, size_t size)
 {
-    void *ptr = calloc(count ? count : 1, size ? size : 1);
+    void *ptr;
 
+    dd_assert(size == 0 || count <= SIZE_MAX / size);
+    /* Not calloc(): that of glibc passes by what the thread has freed just now. */
+    ptr = dd_try_alloc(count * size);
     dd_assert(ptr);
-    return ptr;
+    return memset(ptr, 0, count * size);
 }
 
 void *dd_realloc_array(void *ptr, size_t count, size_t size)

@@ -5,7 +5,7 @@
 
 #include "base/alloc.h"
 
-#define FIRST_CAP 64
+#define FIRST_CAP 256
 
 void dd_buf_init(struct dd_buf *buf, size_t max)
 {
@@ -26,7 +26,8 @@ void dd_buf_clear(struct dd_buf *buf)
 
 char *dd_buf_reserve(struct dd_buf *buf, size_t len)
 {
-    size_t cap = buf->cap ? buf->cap : FIRST_CAP;
+    size_t first = buf->max < FIRST_CAP ? buf->max : FIRST_CAP;
+    size_t cap = buf->cap ? buf->cap : first;
     char *grown;
 
     if (buf->failed || len > buf->max - buf->len) {
@@ -47,47 +48,26 @@ char *dd_buf_reserve(struct dd_buf *buf, size_t len)
     return buf->data + buf->len;
 }
 
-void dd_buf_append(struct dd_buf *buf, const void *data, size_t len)
-{
-    char *to = dd_buf_reserve(buf, len);
-
-    if (!to || len == 0)
-        return;
-    memcpy(to, data, len);
-    buf->len += len;
-}
-
-void dd_buf_append_span(struct dd_buf *buf, struct dd_span span)
-{
-    dd_buf_append(buf, span.data, span.len);
-}
-
-void dd_buf_append_cstr(struct dd_buf *buf, const char *cstr)
-{
-    dd_buf_append(buf, cstr, strlen(cstr));
-}
-
-void dd_buf_append_byte(struct dd_buf *buf, uint8_t byte)
-{
-    dd_buf_append(buf, &byte, 1);
-}
-
 void dd_buf_printf(struct dd_buf *buf, const char *fmt, ...)
 {
+    /* The NUL has its byte beyond the capacity. */
+    size_t room = buf->data && !buf->failed ? buf->cap - buf->len + 1 : 0;
+    char *to = room ? buf->data + buf->len : NULL;
     va_list args;
-    char *to;
     int len;
 
     va_start(args, fmt);
-    len = vsnprintf(NULL, 0, fmt, args);
+    len = vsnprintf(to, room, fmt, args);
     va_end(args);
     dd_assert(len >= 0);
-    to = dd_buf_reserve(buf, (size_t)len);
-    if (!to)
-        return;
-    va_start(args, fmt);
-    vsnprintf(to, (size_t)len + 1, fmt, args);
-    va_end(args);
+    if ((size_t)len >= room) {
+        to = dd_buf_reserve(buf, (size_t)len);
+        if (!to)
+            return;
+        va_start(args, fmt);
+        vsnprintf(to, (size_t)len + 1, fmt, args);
+        va_end(args);
+    }
     buf->len += (size_t)len;
 }
 

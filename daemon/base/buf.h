@@ -12,7 +12,7 @@
 struct dd_buf {
     char *data;
     size_t len;
-    size_t cap;
+    size_t cap; /* at most `max` */
     size_t max;
     bool failed; /* the maximum was reached or memory ran out */
 };
@@ -26,15 +26,42 @@ void dd_buf_deinit(struct dd_buf *buf);
 /* Empties the buffer and its error, keeps its memory. */
 void dd_buf_clear(struct dd_buf *buf);
 
-void dd_buf_append(struct dd_buf *buf, const void *data, size_t len);
-void dd_buf_append_span(struct dd_buf *buf, struct dd_span span);
-void dd_buf_append_cstr(struct dd_buf *buf, const char *cstr);
-void dd_buf_append_byte(struct dd_buf *buf, uint8_t byte);
-void dd_buf_printf(struct dd_buf *buf, const char *fmt, ...) DD_PRINTF(2, 3);
-
 /* Makes room for `len` more bytes and returns where they go, or NULL; the
  * caller writes and then adds what it wrote to `len`. */
 char *dd_buf_reserve(struct dd_buf *buf, size_t len);
+
+/* Packing appends a few bytes at a time, some hundred times a call, so what fits is copied
+ * without a call. */
+static inline void dd_buf_append(struct dd_buf *buf, const void *data, size_t len)
+{
+    bool fits = !buf->failed && len <= buf->cap - buf->len;
+    char *to;
+
+    if (len == 0)
+        return;
+    to = fits ? buf->data + buf->len : dd_buf_reserve(buf, len);
+    if (!to)
+        return;
+    memcpy(to, data, len);
+    buf->len += len;
+}
+
+static inline void dd_buf_append_span(struct dd_buf *buf, struct dd_span span)
+{
+    dd_buf_append(buf, span.data, span.len);
+}
+
+static inline void dd_buf_append_cstr(struct dd_buf *buf, const char *cstr)
+{
+    dd_buf_append(buf, cstr, strlen(cstr));
+}
+
+static inline void dd_buf_append_byte(struct dd_buf *buf, uint8_t byte)
+{
+    dd_buf_append(buf, &byte, 1);
+}
+
+void dd_buf_printf(struct dd_buf *buf, const char *fmt, ...) DD_PRINTF(2, 3);
 
 /* Drops the first `len` bytes. */
 void dd_buf_consume(struct dd_buf *buf, size_t len);

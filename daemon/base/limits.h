@@ -145,8 +145,8 @@
 /* Of a longer body so much is read and dropped, so that its sender sees the refusal;
  * chosen. */
 #define DD_HTTP_DISCARD_MAX (64u * 1024 * 1024)
-/* Bodies of all requests that are being received or answered; chosen: a dozen of the
- * largest. */
+/* Bodies of all requests that are being received or answered, and as many of the answers
+ * that their peers have yet to read; chosen: a dozen of the largest. */
 #define DD_HTTP_BODIES_MAX (160u * 1024 * 1024)
 /* What one connection takes for its request line and headers, both ways; AWS's
  * longest token and ARN, percent-encoded, fit four times. */

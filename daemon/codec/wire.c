@@ -530,8 +530,11 @@ void dd_wire_pack_operation(msgpack_packer *packer, const struct dd_operation *o
 /* The ARN of the function, with its version: what the execution's begins with. */
 static struct dd_span function_arn(const struct dd_text *arn)
 {
-    const char *end = strstr(arn->data, "/durable-execution/");
+    const char *end;
 
+    dd_assert(arn);
+    end = strstr(arn->data, "/durable-execution/");
+    dd_assert(end);
     return dd_span_make(arn->data, (size_t)(end - arn->data));
 }
 

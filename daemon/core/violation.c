@@ -121,9 +121,14 @@ void dd_violate(struct dd_violations *violations, const char *value, const char 
                 const char *rule)
 {
     size_t room = sizeof(violations->text) - violations->len;
-    int len = snprintf(violations->text + violations->len, room,
-                       "%sValue %s at '%s' failed to satisfy constraint: %s",
-                       violations->count > 0 ? "; " : "", value, path, rule);
+    char update[40] = "";
+    int len;
+
+    if (violations->update > 0)
+        snprintf(update, sizeof(update), "updates.%zu.member.", violations->update);
+    len = snprintf(violations->text + violations->len, room,
+                   "%sValue %s at '%s%s' failed to satisfy constraint: %s",
+                   violations->count > 0 ? "; " : "", value, update, path, rule);
 
     violations->count++;
     violations->len += (size_t)len < room ? (size_t)len : room - 1;
@@ -184,10 +189,11 @@ void dd_check_text(struct dd_violations *violations, struct dd_span span, const 
     if (span.len < 1)
         violate_text(violations, span, path,
                      "Member must have length greater than or equal to ", "1");
-    snprintf(limit, sizeof(limit), "%zu", max);
-    if (span.len > max)
+    if (span.len > max) {
+        snprintf(limit, sizeof(limit), "%zu", max);
         violate_text(violations, span, path, "Member must have length less than or equal to ",
                      limit);
+    }
     if (!pattern->matches(span))
         dd_violate_pattern(violations, span, path, pattern->regex);
 }
@@ -198,7 +204,6 @@ void dd_check_range(struct dd_violations *violations, int64_t number, const char
     char value[32];
     char rule[96];
 
-    snprintf(value, sizeof(value), "'%" PRId64 "'", number);
     if (number < min)
         snprintf(rule, sizeof(rule), "Member must have value greater than or equal to %" PRId64,
                  min);
@@ -207,6 +212,7 @@ void dd_check_range(struct dd_violations *violations, int64_t number, const char
                  max);
     else
         return;
+    snprintf(value, sizeof(value), "'%" PRId64 "'", number);
     dd_violate(violations, value, path, rule);
 }
 

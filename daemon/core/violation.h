@@ -10,6 +10,7 @@
 /* A zeroed one is empty. What does not fit in the text is cut off. */
 struct dd_violations {
     unsigned count;
+    size_t update; /* paths are within that one of the request's updates, from 1; 0: in none */
     size_t len;
     char text[440];
 };

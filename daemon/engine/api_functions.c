@@ -202,14 +202,14 @@ static void add_identity(struct members *members, const struct dd_engine *engine
     add_revision(members, bytes);
 }
 
-/* Whether Lambda, and not the function's author, sets the variable. */
+/* Whether Lambda, or the daemon, sets the variable, and not the function's author. */
 static bool is_reserved(const char *name)
 {
     static const char *const names[] = {"AWS_ACCESS_KEY",
                                         "AWS_ACCESS_KEY_ID",
                                         "AWS_DEFAULT_REGION",
-                                        "AWS_ENDPOINT_URL_LAMBDA",
                                         "AWS_EXECUTION_ENV",
+                                        "AWS_PROFILE",
                                         "AWS_REGION",
                                         "AWS_SECRET_ACCESS_KEY",
                                         "AWS_SECRET_KEY",
@@ -220,15 +220,22 @@ static bool is_reserved(const char *name)
                                         "LAMBDA_TASK_ROOT",
                                         "LANG",
                                         "LD_LIBRARY_PATH",
+                                        "NODE_PATH",
                                         "PATH",
+                                        "PYTHONPATH",
                                         "TZ",
                                         "_HANDLER"};
+    static const char *const beginnings[] = {"AWS_ENDPOINT_URL", "AWS_LAMBDA_", "_X_AMZN_"};
 
     for (size_t i = 0; i < DD_COUNT(names); i++) {
         if (strcmp(name, names[i]) == 0)
             return true;
     }
-    return strncmp(name, "AWS_LAMBDA_", 11) == 0 || strncmp(name, "_X_AMZN_", 8) == 0;
+    for (size_t i = 0; i < DD_COUNT(beginnings); i++) {
+        if (strncmp(name, beginnings[i], strlen(beginnings[i])) == 0)
+            return true;
+    }
+    return false;
 }
 
 static void add_environment(struct members *members, const struct dd_hosted *hosted)

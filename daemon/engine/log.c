@@ -73,16 +73,19 @@ void dd_time_format(int64_t time_ms, char out_text[25])
 /* JSON string contents; also what keeps a terminal safe from a peer's text. */
 static void append_escaped(struct dd_buf *buf, struct dd_span text)
 {
+    size_t done = 0;
+
     for (size_t i = 0; i < text.len; i++) {
         unsigned char c = (unsigned char)text.data[i];
 
-        if (c == '"' || c == '\\')
-            dd_buf_printf(buf, "\\%c", c);
-        else if (c < 0x20 || c == 0x7f)
-            dd_buf_printf(buf, "\\u%04x", c);
-        else
-            dd_buf_append_byte(buf, c);
+        if (c != '"' && c != '\\' && c >= 0x20 && c != 0x7f)
+            continue;
+        dd_buf_append(buf, text.data + done, i - done);
+        dd_buf_printf(buf, c == '"' || c == '\\' ? "\\%c" : "\\u%04x", c);
+        done = i + 1;
     }
+    if (done < text.len)
+        dd_buf_append(buf, text.data + done, text.len - done);
 }
 
 static void append_json(struct dd_buf *buf, const struct event *event, const char *time,

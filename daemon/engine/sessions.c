@@ -2,8 +2,6 @@
  * loads go to the backend (struct dd_backend), through AWS's own interface and nowhere else. */
 #include "engine/engine_priv.h"
 
-#include <stdio.h>
-
 #include "base/alloc.h"
 #include "base/limits.h"
 #include "codec/json.h"
@@ -178,11 +176,15 @@ static void on_answer(void *user, const struct dd_answer *answer)
 
 static void make_key(struct dd_engine *engine, char out_key[33])
 {
+    static const char digits[] = "0123456789abcdef";
     uint8_t random[16];
 
     engine->config.ports.random(engine->config.ports.user, random, sizeof random);
-    for (size_t i = 0; i < sizeof random; i++)
-        snprintf(out_key + 2 * i, 3, "%02x", random[i]);
+    for (size_t i = 0; i < sizeof random; i++) {
+        out_key[2 * i] = digits[random[i] >> 4];
+        out_key[2 * i + 1] = digits[random[i] & 0x0f];
+    }
+    out_key[2 * sizeof random] = '\0';
 }
 
 /* What the client says, else what the sandbox was told of the same invocation. */

@@ -6,7 +6,9 @@
  *
  * The library does not look at the socket of a suspended request, and misses an end that
  * came together with the last bytes. So each connection is watched for that: it cancels
- * the request that waits, or leaves the connection one more second. */
+ * the request that waits, or leaves the connection one more second. And a request that has
+ * more parameters than its memory holds it gives up without a word, to close the connection
+ * when it works next, which it does not ask for. */
 #define _GNU_SOURCE
 #include "io/http_mhd.h"
 
@@ -35,7 +37,10 @@ struct dd_http_server {
     uv_timer_t timer;
     unsigned handles; /* open: the two above, and the watches of connections */
     struct dd_list connections;
-    size_t bodies; /* bytes of the requests' bodies */
+    size_t bodies;  /* bytes of the requests' bodies */
+    size_t answers; /* and of the answers that are not sent yet */
+    uint64_t round; /* of the library's work */
+    unsigned begun; /* requests that began in it, and whose headers are not all read */
     char url[80];
     void (*done)(void *user);
     void *done_user;
@@ -54,20 +59,23 @@ struct connection {
     struct dd_list node;
     struct dd_http_server *server;
     struct MHD_Connection *connection;
-    struct request *asked; /* the request that is suspended; NULL: none */
-    bool hung_up;          /* the peer sends no more */
+    struct request *request; /* the one that it has sent, or is sending; NULL: none */
+    struct request *asked;   /* the same while it is suspended */
+    bool hung_up;            /* the peer sends no more */
 };
 
 struct request {
     struct dd_http_server *server;
     struct connection *connection;
     enum state state;
+    uint64_t round; /* when it began */
     char *target;
     struct dd_buf body;
     int body_error; /* why the body is not kept; 0: it is */
     size_t dropped; /* bytes of a body that is not kept */
     void *exchange;
     struct MHD_Response *response;
+    size_t response_len;
     int status;
 };
 
@@ -102,6 +110,8 @@ static void request_free(struct request *request)
 {
     if (request->response)
         MHD_destroy_response(request->response);
+    request->server->answers -= request->response_len;
+    request->connection->request = NULL;
     drop_body(request);
     dd_free(request->target);
     dd_free(request);
@@ -166,6 +176,29 @@ static struct MHD_Response *make_response(char *body, size_t len)
     return response;
 }
 
+/* Peers that read nothing must not gather answers here: above the limit there is none but
+ * that it can't be had now. */
+static void respond(struct request *request, const struct dd_http_answer *answer)
+{
+    struct dd_http_server *server = request->server;
+
+    if (server->answers + answer->body_len > DD_HTTP_BODIES_MAX) {
+        dd_free(answer->body);
+        request->status = MHD_HTTP_SERVICE_UNAVAILABLE;
+        request->response = make_response(NULL, 0);
+        return;
+    }
+    request->status = answer->status;
+    request->response = make_response(answer->body, answer->body_len);
+    if (!request->response)
+        return;
+    request->response_len = answer->body_len;
+    server->answers += answer->body_len;
+    for (size_t i = 0; i < answer->headers_len; i++)
+        (void)MHD_add_response_header(request->response, answer->headers[i].name,
+                                      answer->headers[i].value);
+}
+
 static void reply_send(void *user, const struct dd_http_answer *answer)
 {
     struct request *request = user;
@@ -173,11 +206,7 @@ static void reply_send(void *user, const struct dd_http_answer *answer)
     dd_assert(request->state == ASKED);
     request->state = ANSWERED;
     request->connection->asked = NULL;
-    request->status = answer->status;
-    request->response = make_response(answer->body, answer->body_len);
-    for (size_t i = 0; request->response && i < answer->headers_len; i++)
-        (void)MHD_add_response_header(request->response, answer->headers[i].name,
-                                      answer->headers[i].value);
+    respond(request, answer);
     resume(request);
 }
 
@@ -230,6 +259,9 @@ static void on_connection(void *user, struct MHD_Connection *library, void **con
         return;
     }
     *context = NULL;
+    /* The library forgets a request whose parameters are too many for its memory. */
+    if (connection->request)
+        request_free(connection->request);
     dd_list_remove(&connection->node);
     uv_close((uv_handle_t *)&connection->watch, on_watch_closed);
 }
@@ -247,6 +279,9 @@ static void *on_target(void *user, const char *target, struct MHD_Connection *li
 
     request->server = user;
     request->connection = info->socket_context;
+    request->connection->request = request;
+    request->round = request->server->round;
+    request->server->begun++;
     request->target = memcpy(dd_alloc(size), target, size);
     dd_buf_init(&request->body, DD_HTTP_BODY_MAX);
     return request;
@@ -323,6 +358,8 @@ static enum MHD_Result on_request(void *user, struct MHD_Connection *connection,
     switch (request->state) {
     case STARTED:
         request->state = RECEIVING;
+        if (request->round == request->server->round)
+            request->server->begun--;
         return MHD_YES;
     case RECEIVING:
         *upload_len = 0;
@@ -345,8 +382,12 @@ static void pump(struct dd_http_server *server)
 {
     MHD_UNSIGNED_LONG_LONG timeout_ms;
 
+    server->round++;
+    server->begun = 0;
     (void)MHD_run(server->daemon);
-    if (MHD_get_timeout(server->daemon, &timeout_ms) == MHD_YES)
+    if (server->begun > 0)
+        uv_timer_start(&server->timer, on_timer, 0, 0);
+    else if (MHD_get_timeout(server->daemon, &timeout_ms) == MHD_YES)
         uv_timer_start(&server->timer, on_timer, timeout_ms, 0);
     else
         uv_timer_stop(&server->timer);
@@ -420,10 +461,12 @@ static int no_listener(const struct dd_http_config *config, const struct sockadd
                               ? ((const struct sockaddr_in6 *)(const void *)address)->sin6_port
                               : ((const struct sockaddr_in *)(const void *)address)->sin_port);
     int64_t holder = number == EADDRINUSE ? dd_port_holder(port) : 0;
-    char by[32] = "";
+    char name[16], by[64] = "";
 
-    if (holder)
-        snprintf(by, sizeof by, " by pid %" PRId64, holder);
+    if (holder) {
+        dd_process_name(holder, name);
+        snprintf(by, sizeof by, " by pid %" PRId64 " (%s)", holder, name);
+    }
     return dd_fail(error, DD_SYSTEM, "--http: %s: %s%s", config->address, strerror(number), by);
 }
 

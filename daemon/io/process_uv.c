@@ -19,6 +19,9 @@
 
 #define SUPERVISOR_MAX 8
 
+/* More than a socket pair's buffer, or a pipe's, is without privileges. */
+#define PIPE_KEPT_MAX (1024u * 1024)
+
 struct dd_processes {
     struct dd_processes_config config;
 };
@@ -118,17 +121,26 @@ static void on_read(uv_stream_t *stream, ssize_t len, const uv_buf_t *buf)
         uv_read_stop(stream);
 }
 
-/* Tells what is left in the pipe, without waiting for its end: what left the group may
- * hold it open. */
-static void close_pipe(struct pipe *pipe)
+/* Tells what is in the pipe now: no more than the kernel keeps of it, for a process may
+ * write faster than we read. */
+static void drain(struct pipe *pipe)
 {
     char *bytes = pipe->process->bytes;
+    size_t total = 0;
     ssize_t len;
     int fd;
 
     dd_assert(uv_fileno((uv_handle_t *)&pipe->handle, &fd) == 0);
-    while ((len = read(fd, bytes, sizeof pipe->process->bytes)) > 0)
+    while (total < PIPE_KEPT_MAX && (len = read(fd, bytes, sizeof pipe->process->bytes)) > 0) {
         split(pipe, bytes, (size_t)len);
+        total += (size_t)len;
+    }
+}
+
+/* Its end is not waited for: what left the group may hold it open. */
+static void close_pipe(struct pipe *pipe)
+{
+    drain(pipe);
     if (pipe->line.len > 0)
         tell_line(pipe);
     uv_close((uv_handle_t *)&pipe->handle, on_pipe_closed);
@@ -173,6 +185,9 @@ static void *on_requested(void *user, const struct dd_http_request *request,
     struct process *process = user;
     const struct dd_process_events *events = &process->processes->config.events;
 
+    /* What it wrote before it asked is told before. */
+    for (size_t i = 0; !process->exited && i < DD_COUNT(process->pipes); i++)
+        drain(&process->pipes[i]);
     return events->requested(events->user, process->owner, request, reply);
 }
 

@@ -11,6 +11,7 @@
  */
 #include <errno.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -113,9 +114,15 @@ static void report(struct store_lmdb *s)
          s->status ? &error : NULL);
 }
 
-static void on_async(uv_async_t *async)
+static void on_report(uv_poll_t *poll, int status, int events)
 {
-    report(async->data);
+    struct store_lmdb *s = poll->data;
+    uint64_t reports;
+
+    (void)status;
+    (void)events;
+    if (read(s->report_fd, &reports, sizeof(reports)) > 0)
+        report(s);
 }
 
 static void lmdb_commit(struct dd_store *store, const struct dd_batch *batch,
@@ -137,7 +144,7 @@ static void lmdb_commit(struct dd_store *store, const struct dd_batch *batch,
     s->status = s->failed;
     s->state = COMMIT_REPORTED;
     uv_mutex_unlock(&s->mutex);
-    (void)uv_async_send(&s->async);
+    store_report_send(s);
 }
 
 static void lmdb_usage(struct dd_store *store, struct dd_store_usage *out_usage)
@@ -397,6 +404,8 @@ static void store_free(struct store_lmdb *s)
         mdb_env_close(s->env);
     if (s->lock_fd >= 0)
         (void)close(s->lock_fd);
+    if (s->report_fd >= 0)
+        (void)close(s->report_fd);
     uv_cond_destroy(&s->cond);
     uv_mutex_destroy(&s->mutex);
     dd_free(s->dir);
@@ -419,7 +428,7 @@ static struct store_lmdb *store_new(uv_loop_t *loop,
     s->map_bytes = round_to_pages(s->map_bytes);
     s->reserve_bytes = round_to_pages(options->reserve_bytes ? options->reserve_bytes
                                                              : DD_STORE_RESERVE_BYTES);
-    s->lock_fd = -1;
+    s->lock_fd = s->report_fd = -1;
     s->readonly = options->readonly;
     if (uv_mutex_init(&s->mutex) != 0 || uv_cond_init(&s->cond) != 0)
         dd_unreachable();
@@ -446,15 +455,17 @@ int dd_store_lmdb_open(uv_loop_t *loop, const struct dd_store_lmdb_options *opti
     dd_assert(loop || options->readonly);
     if (rc != 0 || s->readonly)
         goto out;
-    rc = uv_async_init(loop, &s->async, on_async);
-    if (rc != 0) {
-        rc = dd_fail(error, DD_SYSTEM, "open %s: %s", s->dir, uv_strerror(rc));
+    s->report_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (s->report_fd < 0) {
+        rc = dd_fail(error, DD_SYSTEM, "open %s: %s", s->dir, strerror(errno));
         goto out;
     }
-    s->async.data = s;
+    dd_assert(uv_poll_init(loop, &s->poll, s->report_fd) == 0);
+    s->poll.data = s;
+    dd_assert(uv_poll_start(&s->poll, UV_READABLE, on_report) == 0);
     rc = store_writer_start(s, error);
     if (rc != 0) {
-        uv_close((uv_handle_t *)&s->async, on_freed);
+        uv_close((uv_handle_t *)&s->poll, on_freed);
         return rc;
     }
 out:
@@ -481,5 +492,5 @@ void dd_store_lmdb_close(struct dd_store *store, void (*closed)(void *user), voi
     }
     store_writer_stop(s);
     report(s);
-    uv_close((uv_handle_t *)&s->async, on_freed);
+    uv_close((uv_handle_t *)&s->poll, on_freed);
 }

@@ -38,6 +38,8 @@ struct store_lmdb {
     dd_store_done done;
     void *done_user;
 
+    int report_fd; /* an eventfd: a commit has ended; -1: none (readonly) */
+
     /* Shared with the writer, under `mutex`. */
     uv_mutex_t mutex;
     uv_cond_t cond;
@@ -49,14 +51,14 @@ struct store_lmdb {
 
     /* The writer's own. */
     uv_thread_t thread;
-    uv_async_t async;
     bool reserve_there;
     uint64_t free_pages; /* as counted last */
     uint64_t free_counted_ns;
     uint64_t reserve_tried_ns;
 
     /* The loop's own. */
-    int failed; /* 0, or the status that ended this store */
+    uv_poll_t poll; /* of `report_fd` */
+    int failed;     /* 0, or the status that ended this store */
     bool map_grown;
     bool closing;
     void (*closed)(void *user);
@@ -90,5 +92,7 @@ int store_writer_start(struct store_lmdb *s, struct dd_error *error);
 void store_writer_stop(struct store_lmdb *s);
 /* Gives `s->batch` to the writer. */
 void store_writer_submit(struct store_lmdb *s);
+/* Wakes the loop: `state` is COMMIT_REPORTED. */
+void store_report_send(struct store_lmdb *s);
 /* Fills `s->used_bytes` and `s->reusable_bytes`; also before there is a writer. */
 void store_usage_update(struct store_lmdb *s, MDB_txn *txn);

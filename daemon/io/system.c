@@ -164,6 +164,21 @@ static bool has_socket(const char *pid, unsigned long inode)
     return has;
 }
 
+void dd_process_name(int64_t pid, char out_name[16])
+{
+    char path[64];
+    ssize_t len;
+    int fd;
+
+    snprintf(path, sizeof path, "/proc/%" PRId64 "/comm", pid);
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    len = fd < 0 ? 0 : read(fd, out_name, 15);
+    out_name[len > 0 ? len : 0] = '\0';
+    out_name[strcspn(out_name, "\n")] = '\0';
+    if (fd >= 0)
+        close(fd);
+}
+
 int64_t dd_port_holder(uint16_t port)
 {
     unsigned long inode = listener_inode("/proc/net/tcp", port);

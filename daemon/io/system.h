@@ -23,6 +23,9 @@ uint64_t dd_process_started(int64_t pid);
  * zombie or a later process with its pid does not count. */
 bool dd_process_alive(int64_t pid, uint64_t started);
 
+/* The name of a process, as ps(1) shows it, of 15 bytes at most; "" when it has ended. */
+void dd_process_name(int64_t pid, char out_name[16]);
+
 /* The pid of a process that listens on TCP `port`; 0 when there is none, or when it may
  * not be seen (another user's). */
 int64_t dd_port_holder(uint16_t port);

@@ -86,9 +86,21 @@ static bool is_below(const char *name)
     return name[0] != '.';
 }
 
+/* Whether what has no suffix is a program, or a directory that may have one. */
+static bool is_program(const char *directory, const char *name)
+{
+    char path[PATH_MAX];
+    struct stat found;
+    int len = snprintf(path, sizeof path, "%s/%s", directory, name);
+
+    return len > 0 && (size_t)len < sizeof path && lstat(path, &found) == 0 &&
+           (S_ISDIR(found.st_mode) ||
+            (S_ISREG(found.st_mode) && (found.st_mode & S_IXUSR) != 0));
+}
+
 /* A program, or one's source: what else a function finds and writes beside it (data, logs,
- * locks) starts nothing anew. */
-static bool is_code(const char *name)
+ * locks) starts nothing anew; nor does the daemon's own log, which would do so for ever. */
+static bool is_code(const char *directory, const char *name)
 {
     static const char *const suffixes[] = {".py",  ".js",  ".mjs",  ".cjs", ".ts",
                                            ".rb",  ".so",  ".node", ".jar", ".class",
@@ -99,7 +111,7 @@ static bool is_code(const char *name)
         if (strcmp(suffix, suffixes[i]) == 0)
             return true;
     }
-    return !suffix;
+    return !suffix && is_program(directory, name);
 }
 
 /* It is quiet: what was made since is watched too. */
@@ -117,7 +129,7 @@ static void on_change(uv_fs_event_t *handle, const char *name, int events, int s
     const struct place *place = handle->data;
 
     (void)events;
-    if (status == 0 && name && is_below(name) && is_code(name))
+    if (status == 0 && name && is_below(name) && is_code(place->path, name))
         uv_timer_start(&place->watcher->timer, on_quiet, QUIET_MS, 0);
 }
 

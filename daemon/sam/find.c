@@ -34,25 +34,15 @@ bool dd_sam_is_file(const char *path)
 
 const char *dd_sam_join(struct dd_arena *arena, const char *a, const char *b)
 {
-    size_t a_len = strlen(a), b_len = strlen(b);
-    char *path;
-
-    while (b[0] == '.' && b[1] == '/') {
-        b += 2;
-        b_len -= 2;
-    }
-    if (b[0] == '/' || strcmp(a, ".") == 0)
-        return dd_sam_copy(arena, dd_span_cstr(b_len > 0 ? b : "."));
-    if (b_len == 0 || strcmp(b, ".") == 0)
-        return dd_sam_copy(arena, dd_span_cstr(a));
-    path = dd_sam_alloc(arena, a_len + b_len + 2);
-    if (!path)
+    if (!a || !b)
         return NULL;
-    memcpy(path, a, a_len);
-    if (a_len > 0 && a[a_len - 1] != '/')
-        path[a_len++] = '/';
-    memcpy(path + a_len, b, b_len);
-    return path;
+    while (b[0] == '.' && b[1] == '/')
+        b += 2;
+    if (b[0] == '/' || strcmp(a, ".") == 0)
+        return dd_sam_copy(arena, dd_span_cstr(*b ? b : "."));
+    if (!*b || strcmp(b, ".") == 0)
+        return dd_sam_copy(arena, dd_span_cstr(a));
+    return dd_sam_print(arena, "%s/%s", a, b);
 }
 
 /* Reads what is open as `fd`; `out` holds as much as a template may have, and one byte. */
@@ -196,6 +186,25 @@ static int find_assembly(struct finder *finder, const char *directory, int depth
     return rc;
 }
 
+/* What was built of a template that changed later is not what the user sees. */
+static void note_age(struct dd_reading *reading, const char *built)
+{
+    static const char *const sources[] = {"template.yaml", "template.yml", "template.json"};
+    struct stat made, source;
+
+    for (size_t i = 0; i < DD_COUNT(sources); i++) {
+        const char *path = dd_sam_join(&reading->arena, reading->config->directory, sources[i]);
+        char *line;
+
+        if (!path || stat(path, &source) != 0 || stat(built, &made) != 0 ||
+            made.st_mtime >= source.st_mtime)
+            continue;
+        line = dd_sam_format("%s is newer than %s, which is read; run: sam build", path, built);
+        dd_sam_add_line(&reading->sam.notes, NULL, line);
+        dd_free(line);
+    }
+}
+
 /* --- all places -------------------------------------------------------------------------- */
 
 int dd_sam_find(struct dd_reading *reading, struct dd_found **out_found, struct dd_error *error)
@@ -212,8 +221,11 @@ int dd_sam_find(struct dd_reading *reading, struct dd_found **out_found, struct 
         return found(&finder, config->template_path);
     for (size_t i = 0; i < DD_COUNT(names); i++) {
         path = dd_sam_join(&reading->arena, config->directory, names[i]);
-        if (path && dd_sam_is_file(path))
-            return found(&finder, path);
+        if (!path || !dd_sam_is_file(path))
+            continue;
+        if (i == 0)
+            note_age(reading, path);
+        return found(&finder, path);
     }
     path = dd_sam_join(&reading->arena, config->directory, ASSEMBLY);
     if (path && dd_sam_is_directory(path)) {

@@ -21,189 +21,6 @@ struct work {
     struct dd_hosted hosted;
 };
 
-/* --- what is not emulated ---------------------------------------------------------------- */
-
-/* Every property of a function, of both types. `why` is NULL for what is read, and "" for
- * what changes nothing that the code could notice on this machine: who may do what (nothing
- * is asked for permission here), how it is deployed, encrypted, labelled and built. */
-static const struct {
-    const char *name, *why;
-} properties[] = {
-    {"Architectures", ""}, /* a bootstrap for another machine is noticed itself */
-    {"AssumeRolePolicyDocument", ""},
-    {"AutoPublishAlias", NULL},
-    {"AutoPublishAliasAllProperties", ""},
-    {"AutoPublishCodeSha256", ""},
-    {"CapacityProviderConfig", "each process runs one invocation at a time"},
-    {"Code", NULL},
-    {"CodeSigningConfigArn", ""},
-    {"CodeUri", NULL},
-    {"DeadLetterConfig", "what an asynchronous invocation fails with goes nowhere"},
-    {"DeadLetterQueue", "what an asynchronous invocation fails with goes nowhere"},
-    {"DeploymentPreference", ""},
-    {"Description", NULL},
-    {"DurableConfig", NULL},
-    {"Environment", NULL},
-    {"EphemeralStorage", "/tmp is this machine's, without a limit"},
-    {"EventInvokeConfig", "asynchronous invocations have no destinations and no age limit"},
-    {"Events", "nothing invokes it but a call of Invoke"},
-    {"FileSystemConfigs", "nothing is mounted"},
-    {"FunctionName", NULL},
-    {"FunctionScalingConfig", "processes are started when they are needed"},
-    {"FunctionUrlConfig", "it has no URL; call Invoke"},
-    {"Handler", NULL},
-    {"ImageConfig", NULL}, /* images are a fault */
-    {"ImageUri", NULL},
-    {"InlineCode", NULL},
-    {"KmsKeyArn", ""},
-    {"Layers", NULL},
-    {"LoggingConfig", NULL},
-    {"MemorySize", NULL},
-    {"PackageType", NULL},
-    {"PermissionsBoundary", ""},
-    {"Policies", ""},
-    {"PropagateTags", ""},
-    {"ProvisionedConcurrencyConfig", "processes are started when they are needed"},
-    {"PublishToLatestPublished", ""},
-    {"RecursiveLoop", "loops of invocations are not found"},
-    {"ReservedConcurrentExecutions", NULL},
-    {"Role", ""},
-    {"RolePath", ""},
-    {"Runtime", NULL},
-    {"RuntimeManagementConfig", ""},
-    {"SnapStart", "each process starts anew; hooks of a snapshot do not run"},
-    {"SourceKMSKeyArn", ""},
-    {"Tags", ""},
-    {"TenancyConfig", NULL},
-    {"Timeout", NULL},
-    {"Tracing", "nothing is sent to X-Ray"},
-    {"TracingConfig", "nothing is sent to X-Ray"},
-    {"VersionDeletionPolicy", ""},
-    {"VersionDescription", ""},
-    {"VpcConfig", "it has the network of this machine"},
-};
-
-/* Resources that change what happens to functions, or hold some. */
-static const struct {
-    const char *type, *why;
-} ignored_types[] = {
-    {"AWS::CloudFormation::Stack", "nested templates are not read; name it with --template"},
-    {"AWS::Lambda::EventInvokeConfig",
-     "asynchronous invocations have no destinations and no age limit"},
-    {"AWS::Lambda::EventSourceMapping", "nothing is polled; call Invoke"},
-    {"AWS::Lambda::Url", "functions have no URL; call Invoke"},
-    {"AWS::Serverless::Application", "nested templates are not read; name it with --template"},
-};
-
-static void ignore_property(struct work *work, const char *name)
-{
-    for (size_t i = 0; i < DD_COUNT(properties); i++) {
-        if (strcmp(properties[i].name, name) != 0)
-            continue;
-        if (properties[i].why && *properties[i].why)
-            dd_sam_ignore(work->template->reading, name, work->hosted.name, properties[i].why);
-        return;
-    }
-    dd_sam_ignore(work->template->reading, name, work->hosted.name,
-                  "no property of a function that is known here");
-}
-
-static void ignore_properties(struct work *work)
-{
-    work->template->quiet = true;
-    for (size_t i = 0; work->properties && i < work->properties->len; i++) {
-        const struct dd_pair *pair = &work->properties->pairs[i];
-
-        /* "Fn::If" may give no value, which is no property. */
-        if (!dd_node_is_function(pair->value) || dd_sam_value(work->template, pair->value))
-            ignore_property(work, pair->key);
-    }
-    work->template->quiet = false;
-}
-
-static void ignore_types(struct dd_template *template)
-{
-    for (size_t i = 0; i < template->resources->len; i++) {
-        const struct dd_pair *pair = &template->resources->pairs[i];
-        const char *type = dd_sam_type(pair->value);
-
-        for (size_t j = 0; j < DD_COUNT(ignored_types); j++)
-            if (strcmp(ignored_types[j].type, type) == 0)
-                dd_sam_ignore(template->reading, type, pair->key, ignored_types[j].why);
-    }
-}
-
-/* --- Globals ----------------------------------------------------------------------------- */
-
-static const struct dd_node *merge(struct dd_template *template, const struct dd_node *global,
-                                   const struct dd_node *local, const char *path, int depth);
-
-static const struct dd_node *concatenate(struct dd_template *template,
-                                         const struct dd_node *global,
-                                         const struct dd_node *local)
-{
-    struct dd_node *list = dd_sam_alloc(&template->reading->arena, sizeof *list);
-
-    if (!list)
-        return local;
-    *list = *local;
-    list->pairs = dd_sam_alloc(&template->reading->arena,
-                               (global->len + local->len) * sizeof *list->pairs);
-    list->len = 0;
-    for (size_t i = 0; list->pairs && i < global->len; i++)
-        list->pairs[list->len++] = global->pairs[i];
-    for (size_t i = 0; list->pairs && i < local->len; i++)
-        list->pairs[list->len++] = local->pairs[i];
-    return list;
-}
-
-static const struct dd_node *merge_maps(struct dd_template *template,
-                                        const struct dd_node *global,
-                                        const struct dd_node *local, int depth)
-{
-    struct dd_node *map = dd_sam_alloc(&template->reading->arena, sizeof *map);
-
-    if (!map)
-        return local;
-    *map = *local;
-    map->pairs = dd_sam_alloc(&template->reading->arena,
-                              (global->len + local->len) * sizeof *map->pairs);
-    map->len = 0;
-    for (size_t i = 0; map->pairs && i < global->len; i++)
-        if (!dd_node_get(local, global->pairs[i].key))
-            map->pairs[map->len++] = global->pairs[i];
-    for (size_t i = 0; map->pairs && i < local->len; i++) {
-        const char *key = local->pairs[i].key;
-
-        map->pairs[map->len++] =
-            (struct dd_pair){key, merge(template, dd_node_get(global, key),
-                                        local->pairs[i].value, key, depth + 1)};
-    }
-    return map;
-}
-
-/* Maps merge, lists follow one another, and of anything else, functions among it, the
- * function's own holds (SAM's specification, "Globals": "Overridable" and "Additive");
- * Architectures are replaced, as the translator does. */
-static const struct dd_node *merge(struct dd_template *template, const struct dd_node *global,
-                                   const struct dd_node *local, const char *path, int depth)
-{
-    if (!global || !local || global->kind != local->kind || dd_node_is_function(global) ||
-        dd_node_is_function(local) || strcmp(path, "Architectures") == 0)
-        return local ? local : global;
-    if (++template->steps > DD_TEMPLATE_STEPS_MAX || depth > DD_TEMPLATE_DEPTH_MAX)
-        return local;
-    switch (local->kind) {
-    case DD_NODE_TEXT:
-        return local;
-    case DD_NODE_LIST:
-        return concatenate(template, global, local);
-    case DD_NODE_MAP:
-        return merge_maps(template, global, local, depth);
-    }
-    dd_unreachable();
-}
-
 /* --- properties -------------------------------------------------------------------------- */
 
 /* The value of a property: of the function, or of one of its maps (`path` then names both).
@@ -247,12 +64,13 @@ static bool take_number(struct work *work, const struct dd_node *map, const char
                         int64_t min, int64_t max, int64_t *out)
 {
     const struct dd_node *node = get(work, map, path);
-    const char *text = dd_node_text(node);
     char *end = NULL, range[80];
+    const char *text;
     long long value;
 
     if (!node)
         return true;
+    text = dd_node_text(node);
     value = text && isdigit((unsigned char)*text) ? strtoll(text, &end, 10) : -1;
     if (end && end[0] == '.' && strspn(end + 1, "0") == strlen(end + 1))
         end = NULL; /* JSON writers may say 30.0 */
@@ -362,7 +180,7 @@ static const char *asset_path(struct dd_template *template, const struct dd_node
     dot = key ? strrchr(key, '.') : NULL;
     if (!dot)
         return NULL;
-    path = dd_node_format(template, "asset.%.*s", (int)(dot - key), key)->text;
+    path = dd_sam_print(&template->reading->arena, "asset.%.*s", (int)(dot - key), key);
     key = dd_sam_join(&template->reading->arena, template->directory, path);
     return key && dd_sam_is_directory(key) ? path : NULL;
 }
@@ -472,18 +290,20 @@ static void put_variable(struct dd_hosted *hosted, const char *name, const char 
 
 static bool take_logging(struct work *work)
 {
-    const struct dd_node *map, *format, *level;
+    const struct dd_node *map;
+    char *format = NULL, *level = NULL;
+    bool good;
 
     if (!take_map(work, "LoggingConfig", &map))
         return false;
-    format = get(work, map, "LoggingConfig.LogFormat");
-    level = get(work, map, "LoggingConfig.ApplicationLogLevel");
-    if ((format && !dd_node_text(format)) || (level && !dd_node_text(level)))
-        return wrong(work, map, "made of texts");
-    work->hosted.json = format && strcmp(format->text, "JSON") == 0;
+    good = take_text(work, map, "LoggingConfig.LogFormat", &format) &&
+           take_text(work, map, "LoggingConfig.ApplicationLogLevel", &level);
+    work->hosted.json = format && strcmp(format, "JSON") == 0;
     if (work->hosted.json && level)
-        put_variable(&work->hosted, "AWS_LAMBDA_LOG_LEVEL", level->text);
-    return true;
+        put_variable(&work->hosted, "AWS_LAMBDA_LOG_LEVEL", level);
+    dd_free(format);
+    dd_free(level);
+    return good;
 }
 
 static bool take_tenancy(struct work *work)
@@ -551,6 +371,14 @@ static bool take_variable(struct work *work, const struct dd_pair *pair)
         return true;
     if (!dd_node_text(value))
         return wrong(work, value, "a text");
+    if (strstr(value->text, "{{resolve:"))
+        dd_sam_note(
+            template,
+            "%s has a dynamic reference, which is left as it is; use a parameter with a "
+            "Default",
+            template->property);
+    if (strcmp(pair->key, "AWS_LAMBDA_EXEC_WRAPPER") == 0)
+        dd_sam_note(template, "%s is not run; wrap the handler in code", template->property);
     put_variable(&work->hosted, pair->key, value->text);
     return true;
 }
@@ -592,6 +420,24 @@ static void append(char ***texts, char *text)
     (*texts)[len + 1] = NULL;
 }
 
+/* A layer's files are in directories of these names, or it is no built one. */
+static void check_layer(struct dd_template *template, const char *layer, const char *directory)
+{
+    static const char *const names[] = {"python", "nodejs", "bin", "lib", "bootstrap"};
+
+    for (size_t i = 0; i < DD_COUNT(names); i++) {
+        const char *path = dd_sam_join(&template->reading->arena, directory, names[i]);
+
+        if (path && (dd_sam_is_directory(path) || dd_sam_is_file(path)))
+            return;
+    }
+    dd_sam_note(
+        template,
+        "layer %s: %s has no python, nodejs, bin or lib, so nothing of it is found; run "
+        "`sam build`",
+        layer, directory);
+}
+
 static void take_layer(struct work *work, const char *arn)
 {
     struct dd_template *template = work->template;
@@ -609,8 +455,10 @@ static void take_layer(struct work *work, const char *arn)
         directory =
             code_directory(template, resource,
                            dd_node_get(dd_node_get(resource, "Properties"), what), text, true);
-        if (directory)
+        if (directory) {
+            check_layer(template, template->resources->pairs[i].key, directory);
             append(&work->hosted.layers, directory);
+        }
         return;
     }
     dd_sam_note(template,
@@ -702,8 +550,7 @@ static bool take_all(struct work *work)
         snprintf(work->template->property, sizeof work->template->property, "Properties");
         return wrong(work, own, "a map");
     }
-    work->properties =
-        work->serverless ? merge(work->template, work->template->globals, own, "", 0) : own;
+    work->properties = work->serverless ? dd_sam_merge(work->template, own) : own;
     return take_code(work) && take_durable(work) && take_numbers(work) &&
            take_text(work, work->properties, "Runtime", &work->hosted.runtime) &&
            take_text(work, work->properties, "Handler", &work->hosted.handler) &&
@@ -726,7 +573,7 @@ static void read_function(struct dd_template *template, size_t index)
         dd_hosted_deinit(&work.hosted);
         return;
     }
-    ignore_properties(&work);
+    dd_sam_ignore_properties(template, work.properties);
     sam->functions =
         dd_realloc_array(sam->functions, sam->functions_len + 1, sizeof *sam->functions);
     sam->functions[sam->functions_len++] = work.hosted;
@@ -751,5 +598,5 @@ void dd_sam_functions(struct dd_template *template)
             read_alias(template, pair);
     }
     template->function = NULL;
-    ignore_types(template);
+    dd_sam_ignore_types(template);
 }

@@ -19,39 +19,32 @@ const struct dd_node *dd_node_unknown(void)
     return &unknown;
 }
 
-const struct dd_node *dd_node_new(struct dd_template *template, struct dd_span text)
+/* A text that the arena has, or NULL. */
+static const struct dd_node *text_node(struct dd_template *template, const char *text)
 {
     struct dd_node *node = dd_sam_alloc(&template->reading->arena, sizeof *node);
-    const char *copy = dd_sam_copy(&template->reading->arena, text);
 
-    if (!node || !copy)
+    if (!node || !text)
         return &unknown;
     node->kind = DD_NODE_TEXT;
-    node->text = copy;
+    node->text = text;
     return node;
+}
+
+const struct dd_node *dd_node_new(struct dd_template *template, struct dd_span text)
+{
+    return text_node(template, dd_sam_copy(&template->reading->arena, text));
 }
 
 const struct dd_node *dd_node_format(struct dd_template *template, const char *fmt, ...)
 {
-    const struct dd_node *node;
-    struct dd_buf buf;
+    const char *text;
     va_list args;
-    int len;
 
     va_start(args, fmt);
-    len = vsnprintf(NULL, 0, fmt, args);
+    text = dd_sam_vprint(&template->reading->arena, fmt, args);
     va_end(args);
-    dd_buf_init(&buf, DD_TEMPLATE_TEXT_MAX);
-    if (len < 0 || !dd_buf_reserve(&buf, (size_t)len + 1)) {
-        dd_buf_deinit(&buf);
-        return &unknown;
-    }
-    va_start(args, fmt);
-    (void)vsnprintf(buf.data, (size_t)len + 1, fmt, args);
-    va_end(args);
-    node = dd_node_new(template, dd_span_make(buf.data, (size_t)len));
-    dd_buf_deinit(&buf);
-    return node;
+    return text_node(template, text);
 }
 
 /* A list with room for `len` items; NULL when it would be too large. */
@@ -179,7 +172,7 @@ static const struct dd_node *parameter(struct dd_template *template, const char 
         dd_sam_note(
             template,
             "%s is empty: parameter %s is kept in SSM, which is not asked; give it with "
-            "--parameter %s=VALUE",
+            "--parameters %s=VALUE",
             template->property, name, name);
         return &unknown;
     }
@@ -187,7 +180,7 @@ static const struct dd_node *parameter(struct dd_template *template, const char 
         value = dd_node_text(dd_node_get(declared, "Default"));
     if (!value) {
         dd_sam_note(template,
-                    "%s is empty: parameter %s has no Default; give it with --parameter "
+                    "%s is empty: parameter %s has no Default; give it with --parameters "
                     "%s=VALUE",
                     template->property, name, name);
         return &unknown;
@@ -362,12 +355,13 @@ static const struct dd_node *call_join(struct dd_template *template, const struc
 static const struct dd_node *call_split(struct dd_template *template, const struct dd_node *arg)
 {
     const char *delimiter = text_argument(template, arg, 0);
-    const struct dd_node *text = argument(template, arg, 1);
+    const struct dd_node *value = argument(template, arg, 1);
+    const char *text = dd_node_text(value);
 
-    if (text && text->unknown)
-        return text;
-    return delimiter && dd_node_text(text) ? split(template, text->text, delimiter, false)
-                                           : malformed(template, "Fn::Split");
+    if (value && value->unknown)
+        return value;
+    return delimiter && text ? split(template, text, delimiter, false)
+                             : malformed(template, "Fn::Split");
 }
 
 static const struct dd_node *call_select(struct dd_template *template,

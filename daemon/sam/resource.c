@@ -149,21 +149,51 @@ static const struct dd_node *made_up_arn(struct dd_template *template, size_t re
                           config->account, name);
 }
 
-/* Says that what is referred to is not there. */
+/* Says that what is referred to is not there: once for a function, however often it is. */
 static const struct dd_node *made_up(struct dd_template *template, size_t resource,
                                      const struct dd_node *value)
 {
     const struct dd_pair *pair = &template->resources->pairs[resource];
 
-    dd_sam_note(template,
-                "%s has a made-up value for %s, as no %s is made here; set it with a parameter "
-                "if the code reaches for it",
-                template->property, pair->key, dd_sam_type(pair->value));
+    if (template->quiet || template->told[resource] == template->function)
+        return value;
+    template->told[resource] = template->function;
+    dd_sam_note(
+        template,
+        "%s is made up, since no %s is made here for %s; use a parameter with a Default "
+        "where it must be real",
+        template->property, dd_sam_type(pair->value), pair->key);
     return value;
+}
+
+/* Resources that SAM makes without being told: APIs of Events, and roles. */
+static bool is_implicit(const struct dd_template *template, const char *name)
+{
+    size_t len = strlen(name), at;
+
+    if (strcmp(name, "ServerlessRestApi") == 0 || strcmp(name, "ServerlessHttpApi") == 0)
+        return true;
+    if (len < 5 || strcmp(name + len - 4, "Role") != 0)
+        return false;
+    for (at = 0; at < template->resources->len; at++) {
+        const struct dd_pair *pair = &template->resources->pairs[at];
+
+        if (strlen(pair->key) == len - 4 && strncmp(pair->key, name, len - 4) == 0 &&
+            is(pair->value, "AWS::Serverless::Function"))
+            return true;
+    }
+    return false;
 }
 
 static const struct dd_node *nothing(struct dd_template *template, const char *name)
 {
+    if (is_implicit(template, name)) {
+        dd_sam_note(template,
+                    "%s is made up, since no %s is made here; use a parameter with a Default "
+                    "where it must be real",
+                    template->property, name);
+        return dd_node_new(template, dd_span_cstr(name));
+    }
     dd_sam_note(template, "%s is empty: the template has no parameter or resource %s; add it",
                 template->property, name);
     return dd_node_unknown();

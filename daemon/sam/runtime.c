@@ -1,7 +1,7 @@
 /* What process runs a function, and what is missing for it; see sam_priv.h.
  *
  * Lambda's own runtime interface clients run the handler: awslambdaric (PyPI) and
- * aws-lambda-ric (npm), as `python -m awslambdaric HANDLER` and `node .../bin/index.mjs
+ * aws-lambda-ric (npm), as `python -m awslambdaric HANDLER` and `node .../index.mjs
  * HANDLER`; both take their working directory for the code's. A runtime "provided" is the
  * code's own `bootstrap`. Where Lambda has a layer's files in /opt, and that in its search
  * paths (its developer guide, "Layer paths"), the same paths lead to the layer's
@@ -24,6 +24,20 @@ struct start {
     struct dd_hosted *hosted;
     int major, minor; /* of the runtime; -1: it says none */
 };
+
+/* "3.13" to 3 and 13, "22.x" to 22 and -1. */
+static bool parse_version(const char *text, int *out_major, int *out_minor)
+{
+    char *end;
+
+    if (!isdigit((unsigned char)*text))
+        return false;
+    *out_major = (int)strtol(text, &end, 10);
+    if (*end != '.')
+        return false;
+    *out_minor = isdigit((unsigned char)end[1]) ? (int)strtol(end + 1, &end, 10) : -1;
+    return true;
+}
 
 /* --- environment ------------------------------------------------------------------------- */
 
@@ -86,6 +100,16 @@ static void add_layers(struct start *start)
         add_layer_path(start, layers[i], "bin", "PATH", true);
 }
 
+/* The process runs in the code's directory, so its program is named from the root. */
+static char *absolute(const char *program)
+{
+    char directory[PATH_MAX];
+
+    if (program[0] == '/' || !getcwd(directory, sizeof directory))
+        return dd_sam_strdup(program);
+    return dd_sam_format("%s/%s", directory, program);
+}
+
 static void set_command(struct dd_hosted *hosted, const char *const *words)
 {
     size_t len = 0;
@@ -94,7 +118,7 @@ static void set_command(struct dd_hosted *hosted, const char *const *words)
         len++;
     hosted->command = dd_alloc_array(len + 1, sizeof *hosted->command);
     for (size_t i = 0; i < len; i++)
-        hosted->command[i] = dd_sam_strdup(words[i]);
+        hosted->command[i] = i == 0 ? absolute(words[i]) : dd_sam_strdup(words[i]);
 }
 
 /* --- handlers ---------------------------------------------------------------------------- */
@@ -104,7 +128,7 @@ static bool has_module(struct start *start, const char *directory, const char *m
                        const char *const *endings)
 {
     for (size_t i = 0; endings[i]; i++) {
-        const char *name = dd_node_format(start->template, "%s%s", module, endings[i])->text;
+        const char *name = dd_sam_print(&start->reading->arena, "%s%s", module, endings[i]);
         const char *path = dd_sam_join(&start->reading->arena, directory, name);
 
         if (path && dd_sam_is_file(path))
@@ -141,7 +165,8 @@ struct python {
     bool client; /* it has awslambdaric */
 };
 
-/* The "python3.13" that a virtual environment has its packages below: "lib/python3.13". */
+/* Where a virtual environment has its packages, which tells its version too:
+ * "lib/python3.13/site-packages". */
 static bool find_packages(struct start *start, const char *environment, struct python *python)
 {
     const char *lib = dd_sam_join(&start->reading->arena, environment, "lib");
@@ -149,16 +174,13 @@ static bool find_packages(struct start *start, const char *environment, struct p
     struct dirent *entry;
 
     while (directory && (entry = readdir(directory))) {
-        int major, minor, end = 0;
+        const char *below;
 
-        if (sscanf(entry->d_name, "python%1d.%2d%n", &major, &minor, &end) != 2 ||
-            entry->d_name[end])
+        if (strncmp(entry->d_name, "python", 6) != 0 ||
+            !parse_version(entry->d_name + 6, &python->major, &python->minor))
             continue;
-        python->major = major;
-        python->minor = minor;
-        python->packages = dd_sam_join(
-            &start->reading->arena, lib,
-            dd_node_format(start->template, "python%d.%d/site-packages", major, minor)->text);
+        below = dd_sam_print(&start->reading->arena, "%s/site-packages", entry->d_name);
+        python->packages = dd_sam_join(&start->reading->arena, lib, below);
     }
     if (directory)
         (void)closedir(directory);
@@ -335,15 +357,40 @@ static bool check_node_handler(struct start *start)
 
 #define NODE_CLIENT "aws-lambda-ric"
 
+/* Where its versions have the script, and the native part that its installation compiles:
+ * from 4 on, and before. */
+static const struct {
+    const char *script, *native;
+} node_client_files[] = {
+    {"index.mjs", "rapid-client.node"},
+    {"bin/index.mjs", "dist/rapid-client.node"},
+};
+
+/* The client's script, and in `*native` the path of its native part; NULL when the directory
+ * has none. */
+static const char *script_of(struct start *start, const char *client, const char **native)
+{
+    struct dd_arena *arena = &start->reading->arena;
+
+    for (size_t i = 0; i < DD_COUNT(node_client_files); i++) {
+        const char *script = dd_sam_join(arena, client, node_client_files[i].script);
+
+        if (script && dd_sam_is_file(script)) {
+            *native = dd_sam_join(arena, client, node_client_files[i].native);
+            return script;
+        }
+    }
+    return NULL;
+}
+
 /* NODE_MODULES/aws-lambda-ric, when it is there. */
 static const char *client_in(struct start *start, const char *modules)
 {
     const char *client =
         modules ? dd_sam_join(&start->reading->arena, modules, NODE_CLIENT) : NULL;
-    const char *script =
-        client ? dd_sam_join(&start->reading->arena, client, "bin/index.mjs") : NULL;
+    const char *native;
 
-    return script && dd_sam_is_file(script) ? client : NULL;
+    return client && script_of(start, client, &native) ? client : NULL;
 }
 
 /* As Node.js looks for packages: beside the code, then beside each directory above it; then
@@ -380,7 +427,7 @@ static const char *find_node_client(struct start *start, const char *node)
 
 static bool start_node(struct start *start)
 {
-    const char *node = dd_sam_which(start->reading, "node"), *client, *native;
+    const char *node = dd_sam_which(start->reading, "node"), *client, *script, *native;
     struct dd_probe probe = {0};
 
     if (node)
@@ -402,8 +449,8 @@ static bool start_node(struct start *start)
                      start->hosted->directory);
         return false;
     }
-    native = dd_sam_join(&start->reading->arena, client, "dist/rapid-client.node");
-    if (!native || !dd_sam_is_file(native)) {
+    script = script_of(start, client, &native);
+    if (!script || !native || !dd_sam_is_file(native)) {
         dd_sam_fault(start->template,
                      "%s is installed without its native part; run: npm "
                      "rebuild aws-lambda-ric",
@@ -415,11 +462,8 @@ static bool start_node(struct start *start)
                     "Runtime %s runs with Node.js %d (%s); put node of version "
                     "%d on PATH",
                     start->hosted->runtime, probe.major, node, start->major);
-    client = dd_sam_join(&start->reading->arena, client, "bin/index.mjs");
-    if (!client)
-        return false;
     set_command(start->hosted,
-                (const char *const[]){node, client, start->hosted->handler, NULL});
+                (const char *const[]){node, script, start->hosted->handler, NULL});
     return true;
 }
 
@@ -489,20 +533,13 @@ static bool start_provided(struct start *start)
 
 /* --- all of them ------------------------------------------------------------------------- */
 
-/* "python3.13" to 3 and 13, "nodejs22.x" to 22; false when no version is behind `prefix`. */
-static bool parse_version(struct start *start, const char *prefix)
+/* Whether the runtime is `name` with a version behind, which is taken. */
+static bool is_runtime(struct start *start, const char *name)
 {
-    const char *text = start->hosted->runtime;
-    char *end;
+    size_t len = strlen(name);
 
-    if (strncmp(text, prefix, strlen(prefix)) != 0 ||
-        !isdigit((unsigned char)text[strlen(prefix)]))
-        return false;
-    start->major = (int)strtol(text + strlen(prefix), &end, 10);
-    if (*end != '.')
-        return false;
-    start->minor = isdigit((unsigned char)end[1]) ? (int)strtol(end + 1, &end, 10) : -1;
-    return true;
+    return strncmp(start->hosted->runtime, name, len) == 0 &&
+           parse_version(start->hosted->runtime + len, &start->major, &start->minor);
 }
 
 bool dd_sam_runtime(struct dd_template *template, struct dd_hosted *hosted)
@@ -514,9 +551,9 @@ bool dd_sam_runtime(struct dd_template *template, struct dd_hosted *hosted)
         dd_sam_fault(template, "it has no Runtime; give it one, such as python3.13");
         return false;
     }
-    if (parse_version(&start, "python"))
+    if (is_runtime(&start, "python"))
         good = start_python(&start);
-    else if (parse_version(&start, "nodejs"))
+    else if (is_runtime(&start, "nodejs"))
         good = start_node(&start);
     else if (strncmp(hosted->runtime, "provided", 8) == 0)
         good = start_provided(&start);

@@ -108,6 +108,7 @@ static int read_tree(struct dd_template *template, const struct dd_node *root,
     template->truths = dd_sam_alloc(arena, conditions * sizeof *template->truths);
     template->named = dd_sam_alloc(arena, resources * sizeof *template->named);
     template->names = dd_sam_alloc(arena, resources * sizeof *template->names);
+    template->told = dd_sam_alloc(arena, resources * sizeof *template->told);
     if (arena->failed)
         return too_large(template, error);
     mark_parameters(template);
@@ -158,7 +159,7 @@ static void note_parameters(struct dd_reading *reading)
 
     for (size_t i = 0; given && given[i]; i++)
         if (!reading->parameters_used[i]) {
-            char *line = dd_sam_format("--parameter %s: the template has no parameter of that "
+            char *line = dd_sam_format("--parameters %s: the template has no parameter of that "
                                        "name; give it as Name=Value",
                                        given[i]);
 

@@ -3,7 +3,8 @@
  *   sam.c       one reading, from its start to its end    find.c       where templates are
  *   yaml.c      text to a tree of nodes                   report.c     lines for the user
  *   resource.c  names and ARNs of what is declared        intrinsic.c  values of a tree
- *   function.c  a resource to a function to host          runtime.c    what process runs it
+ *   function.c  a resource to a function to host          globals.c    what SAM merges into it
+ *   runtime.c   what process runs it                      ignored.c    what is not emulated
  *   probe.c     asks an interpreter
  *
  * A *node* is a value of a template. Nodes, and all texts that are made of them, live in the
@@ -49,6 +50,11 @@ void *dd_sam_alloc(struct dd_arena *arena, size_t size);
 /* A copy with a NUL behind; NULL as above. */
 const char *dd_sam_copy(struct dd_arena *arena, struct dd_span text);
 
+/* Text of the arena as printf() makes it; NULL as above. */
+const char *dd_sam_print(struct dd_arena *arena, const char *fmt, ...) DD_PRINTF(2, 3);
+const char *dd_sam_vprint(struct dd_arena *arena, const char *fmt, va_list args)
+    DD_PRINTF(2, 0);
+
 void dd_arena_deinit(struct dd_arena *arena);
 
 /* Reads a document. A tag "!Sub x" is the map {"Fn::Sub": x}, aliases are replaced by what
@@ -89,6 +95,7 @@ struct dd_template {
     enum dd_progress *truths; /* of conditions */
     enum dd_progress *named;  /* of resources */
     const char **names;
+    const char **told;    /* of resources: the function that was told of it last */
     const char *function; /* that lines are about; NULL: the template */
     char property[256];   /* of it */
     bool quiet;           /* no notes: something is only looked at */
@@ -128,7 +135,7 @@ int dd_sam_find(struct dd_reading *reading, struct dd_found **out_found,
 int dd_sam_load(const char *path, char **out_text, size_t *out_len,
                 struct dd_error *error) DD_MUST_CHECK;
 
-/* "a/b", of the arena; `b` alone when it is absolute. */
+/* "a/b", of the arena; `b` alone when it is absolute. NULL when one of them is. */
 const char *dd_sam_join(struct dd_arena *arena, const char *a, const char *b);
 
 bool dd_sam_is_directory(const char *path);
@@ -175,6 +182,19 @@ const char *dd_sam_layer_arn(struct dd_template *template, size_t resource);
 
 /* Adds all functions of the template to its reading. */
 void dd_sam_functions(struct dd_template *template);
+
+/* --- globals.c: what SAM merges ---------------------------------------------------------- */
+
+/* The properties of a function with those that all of the template's have. */
+const struct dd_node *dd_sam_merge(struct dd_template *template, const struct dd_node *own);
+
+/* --- ignored.c: what is not emulated ----------------------------------------------------- */
+
+/* Names those among the properties of `template->function`. */
+void dd_sam_ignore_properties(struct dd_template *template, const struct dd_node *map);
+
+/* Names those among the template's resources. */
+void dd_sam_ignore_types(struct dd_template *template);
 
 /* --- runtime.c: what process runs a function --------------------------------------------- */
 

@@ -5,6 +5,7 @@
  * an earlier one or none, and a tree never contains itself. An alias is the node it stands
  * for, not a copy, so aliases of aliases grow only when they are worked out, which is
  * counted. JSON is YAML as far as templates go. */
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -77,6 +78,32 @@ const char *dd_sam_copy(struct dd_arena *arena, struct dd_span text)
     if (copy && text.len > 0)
         memcpy(copy, text.data, text.len);
     return copy;
+}
+
+const char *dd_sam_vprint(struct dd_arena *arena, const char *fmt, va_list args)
+{
+    va_list again;
+    char *text;
+    int len;
+
+    va_copy(again, args);
+    len = vsnprintf(NULL, 0, fmt, again);
+    va_end(again);
+    text = len >= 0 ? dd_sam_alloc(arena, (size_t)len + 1) : NULL;
+    if (text)
+        (void)vsnprintf(text, (size_t)len + 1, fmt, args);
+    return text;
+}
+
+const char *dd_sam_print(struct dd_arena *arena, const char *fmt, ...)
+{
+    const char *text;
+    va_list args;
+
+    va_start(args, fmt);
+    text = dd_sam_vprint(arena, fmt, args);
+    va_end(args);
+    return text;
 }
 
 void dd_arena_deinit(struct dd_arena *arena)
@@ -308,8 +335,7 @@ static int on_scalar(struct parser *parser, const yaml_event_t *event)
     struct dd_span value = dd_span_make(event->data.scalar.value, event->data.scalar.length);
     const char *tag = function_of(parser, (const char *)event->data.scalar.tag);
     struct dd_node *node = new_node(parser, DD_NODE_TEXT, event->start_mark);
-    bool plain = event->data.scalar.style == YAML_PLAIN_SCALAR_STYLE &&
-                 !event->data.scalar.tag && !is_key(parser);
+    bool plain = event->data.scalar.style == YAML_PLAIN_SCALAR_STYLE && !event->data.scalar.tag;
     const char *text;
 
     if (memchr(value.data, '\0', value.len))
@@ -319,7 +345,7 @@ static int on_scalar(struct parser *parser, const yaml_event_t *event)
     text = dd_sam_copy(parser->arena, value);
     if (!node || !text)
         return fail_memory(parser);
-    if (plain && is_null(text))
+    if (plain && is_null(text) && !is_key(parser))
         return finish(parser, NULL, tag, NULL, event->start_mark);
     node->text = plain && boolean(text) ? boolean(text) : text;
     return finish(parser, node, tag, copy_anchor(parser, event->data.scalar.anchor),

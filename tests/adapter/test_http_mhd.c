@@ -278,6 +278,55 @@ static void test_half_a_request_and_its_end_together(void **state)
     assert_int_equal(f->requests, 0);
 }
 
+/* The library gives such a request up without an answer. */
+static void test_more_parameters_than_there_is_room_for(void **state)
+{
+    struct fixture *f = *state;
+    static char target[20000];
+    char text[1000];
+    int fd = dial(f);
+
+    for (size_t i = 0; i < sizeof target - 1; i++)
+        target[i] = i % 2 ? '&' : 'a';
+    say(fd, "GET /?");
+    say(fd, target);
+    say(fd, " HTTP/1.1\r\n" HOST "\r\n");
+    hear(f, fd, NULL, text, sizeof text);
+    close(fd);
+    assert_int_equal(f->requests, 0);
+}
+
+/* Answers that nobody reads are kept up to a limit; what is read makes room. */
+static void test_answers_that_nobody_reads(void **state)
+{
+    enum { LEN = 20 * 1024 * 1024, KEPT = DD_HTTP_BODIES_MAX / LEN };
+    struct fixture *f = *state;
+    struct dd_http_answer large = {.status = 200, .body_len = LEN};
+    int fds[KEPT + 1];
+    char text[1000];
+
+    for (unsigned i = 0; i <= KEPT; i++) {
+        fds[i] = dial(f);
+        say(fds[i], "GET / HTTP/1.1\r\n" HOST "\r\n");
+        until(f, &f->requests, i + 1);
+        large.body = dd_alloc(LEN);
+        f->reply.send(f->reply.user, &large);
+    }
+    hear(f, fds[KEPT], "\r\n\r\n", text, sizeof text);
+    assert_int_equal(strncmp(text, "HTTP/1.1 503 ", 13), 0);
+    close(fds[0]);
+    say(fds[KEPT], "GET / HTTP/1.1\r\n" HOST "\r\n");
+    until(f, &f->requests, KEPT + 2);
+    for (int i = 0; i < 100; i++) /* until the end of the first is seen */
+        uv_run(&f->loop, UV_RUN_NOWAIT);
+    large.body = dd_alloc(LEN);
+    f->reply.send(f->reply.user, &large);
+    hear(f, fds[KEPT], "\r\n\r\n", text, sizeof text);
+    assert_int_equal(strncmp(text, "HTTP/1.1 200 ", 13), 0);
+    for (unsigned i = 1; i <= KEPT; i++)
+        close(fds[i]);
+}
+
 /* Closed by teardown(), with a connection at each of its moments. */
 static void test_closed_while_busy(void **state)
 {
@@ -326,6 +375,8 @@ int main(void)
         TEST(test_a_peer_that_hangs_up_cancels),
         TEST(test_a_request_and_its_end_together),
         TEST(test_half_a_request_and_its_end_together),
+        TEST(test_more_parameters_than_there_is_room_for),
+        TEST(test_answers_that_nobody_reads),
         TEST(test_closed_while_busy),
     };
 

@@ -1,10 +1,17 @@
 """Runs the official conformance suite against durabled.
 
-    host.py CLIENT DIRECTORY
+    host.py JUDGE DIRECTORY
+
+JUDGE says whose handlers run, and how they are served:
+
+    python               of our Python client, by its workers at `durabled serve`
+    official-python      the same handlers with the official SDK, hosted by `durabled dev`
+    official-javascript  of the official SDK for JavaScript, hosted likewise
 
 DIRECTORY gets the daemon's data, everything that is logged, each execution's history and the
 suite's report. The last lines printed are two counts, of the requirements released with the
-suite and of newer ones, each after the requirements that were not met, with the reason.
+suite and of newer ones, each after the requirements that were not met, with the reason. One
+that the handlers' SDK can't express, as their template says, is named and not counted.
 
 DURABLED_BIN says where the programs are, CONFORMANCE_NEWER where newer requirements are.
 """
@@ -17,55 +24,53 @@ import os
 import shutil
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import official
+import serving
 from aws import Stubs
 from template import REGION, functions
 
 HERE = Path(__file__).parent
-BIN = Path(os.environ.get("DURABLED_BIN", HERE.parents[1] / "build/release/bin"))
-PATIENCE_S = 60
-
-# Most of a requirement's time is waiting for timers, so they share the cores well.
-AT_ONCE = 24
 
 
-def wait_for(what: str, check: Callable[[], Any]) -> Any:
-    deadline = time.monotonic() + PATIENCE_S
-    while not (found := check()):
-        if time.monotonic() > deadline:
-            sys.exit(f"conformance: waited {PATIENCE_S} seconds for {what}")
-        time.sleep(0.05)
-    return found
+@dataclass(frozen=True)
+class Judge:
+    language: str
+    handlers: Callable[[Path, dict[str, str]], serving.Argv]
+    """Puts them below a directory, and what they need into an environment; gives the command
+    that writes their template to a file named behind it."""
+    serve: Callable[[Path, Path, dict[str, str]], AbstractContextManager[serving.Served]]
+    at_once: int
+    """Most of a requirement's time is waiting for timers, so they share the cores well;
+    less so where each function starts an interpreter."""
 
 
-@contextlib.contextmanager
-def running(argv: list[str | Path], log: Path, env: dict[str, str]) -> Iterator[None]:
-    """A process until the end of the block, and what it prints in `log`."""
-    with log.open("ab") as sink:
-        process = subprocess.Popen(
-            argv, stdin=subprocess.DEVNULL, stdout=sink, stderr=sink, env=env
-        )
-    try:
-        yield
-    finally:
-        process.terminate()
-        try:
-            process.wait(PATIENCE_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def events(log: Path, code: str) -> list[dict[str, Any]]:
-    """The events with `code` in the daemon's log."""
-    lines = log.read_text(errors="replace").splitlines(keepends=True)
-    whole = [json.loads(line) for line in lines if line.endswith("\n") and line[0] == "{"]
-    return [event for event in whole if event.get("code") == code]
+JUDGES = {
+    "python": Judge(
+        "python",
+        lambda *_: [sys.executable, HERE / "python/catalog.py"],
+        serving.by_workers,
+        at_once=24,
+    ),
+    "official-python": Judge(
+        "python",
+        official.python,
+        serving.by_hosting,
+        at_once=8,
+    ),
+    "official-javascript": Judge(
+        "javascript",
+        official.javascript,
+        serving.by_hosting,
+        at_once=8,
+    ),
+}
 
 
 def gather_requirements(into: Path) -> tuple[set[str], set[str]]:
@@ -81,13 +86,9 @@ def gather_requirements(into: Path) -> tuple[set[str], set[str]]:
     return ids, {path.stem for path in into.glob("newer/*.yaml")}
 
 
-def run_suite(client: str, directory: Path) -> dict[str, str]:
-    """What is wrong with each requirement that is in the report; empty when nothing is."""
-    template = directory / "template.json"
-    worker = HERE / client
-    env = {
+def environment(directory: Path) -> dict[str, str]:
+    return {
         **os.environ,
-        "PYTHONPATH": str(HERE),
         "DURABLED_SOCKET": str(directory / "d.sock"),
         "AWS_ACCESS_KEY_ID": "local",
         "AWS_SECRET_ACCESS_KEY": "local",
@@ -95,51 +96,59 @@ def run_suite(client: str, directory: Path) -> dict[str, str]:
         "AWS_DEFAULT_REGION": REGION,
         "AWS_EC2_METADATA_DISABLED": "true",
     }
-    subprocess.run([sys.executable, worker / "catalog.py", template], env=env, check=True)
-    served = functions(template)
+
+
+def run_suite(name: str, judge: Judge, directory: Path) -> dict[str, dict[str, Any]]:
+    """What the suite reports of each requirement."""
+    env = environment(directory)
+    template = directory / "template.json"
+    subprocess.run([*judge.handlers(directory, env), template], env=env, check=True)
 
     # The suite builds and deploys with `sam`; what it would deploy is running already.
     tools = directory / "tools"
     tools.mkdir()
     (tools / "sam").symlink_to(str(shutil.which("true")))
 
-    daemon_log = directory / "daemon.log"
-    lines = directory / "functions.log"
-    lines.touch()
-    serve = [BIN / "durabled", "serve", "--data", directory / "data", "--log-format", "json"]
+    names = [function.name for function in functions(template)]
     with contextlib.ExitStack() as stack:
-        stack.enter_context(running([*serve, "--http", "127.0.0.1:0"], daemon_log, env))
-        ready = wait_for("the daemon", lambda: events(daemon_log, "READY"))
-        stubs = stack.enter_context(
-            contextlib.closing(Stubs([function.name for function in served], lines))
-        )
+        served: serving.Served
+        stubs = stack.enter_context(contextlib.closing(Stubs(names, lambda: served.lines())))
+        env["AWS_ENDPOINT_URL_DYNAMODB"] = stubs.url
+        served = stack.enter_context(judge.serve(template, directory, env))
         env["AWS_ENDPOINT_URL"] = stubs.url
-        env["AWS_ENDPOINT_URL_LAMBDA"] = ready[0]["http"]
-        serve_functions = [sys.executable, worker / "worker.py", template, lines]
-        stack.enter_context(running(serve_functions, directory / "worker.log", env))
-        wait_for(
-            "the functions",
-            lambda: len(events(daemon_log, "WORKER_REGISTERED")) == len(served),
-        )
-        options = ["--template", template, "--language", client, "--region", REGION]
-        options += ["--max-workers", str(AT_ONCE), "--name", client]
-        options += ["--history-dir", directory / "history", "--report", "console", "json"]
-        suite = [sys.executable, HERE / "suite.py", directory / "requirements", *options]
+        env["AWS_ENDPOINT_URL_LAMBDA"] = served.url
         env["PATH"] = f"{tools}{os.pathsep}{env['PATH']}"
+        options: serving.Argv = ["--template", template]
+        options += ["--language", judge.language, "--region", REGION]
+        options += ["--max-workers", str(judge.at_once), "--name", name]
+        options += ["--history-dir", directory / "history", "--report", "console", "json"]
+        suite: serving.Argv = [sys.executable, HERE / "suite.py", directory / "requirements"]
         with (directory / "suite.log").open("wb") as log:
-            subprocess.run(suite, env=env, cwd=directory, stdout=log, stderr=log, check=False)
+            subprocess.run(
+                [*suite, *options], env=env, cwd=directory, stdout=log, stderr=log, check=False
+            )
 
     report = directory / "history/report.json"
     if not report.exists():
         sys.exit(
             "conformance: the suite made no report\n" + (directory / "suite.log").read_text()
         )
-    return {
-        entry["id"]: "; ".join(entry["errors"]) or entry["status"]
-        if entry["status"] != "PASSED"
-        else ""
-        for entry in json.loads(report.read_text())["results"]
-    }
+    return {entry["id"]: entry for entry in json.loads(report.read_text())["results"]}
+
+
+def summarize(kind: str, ids: set[str], found: dict[str, dict[str, Any]]) -> None:
+    """Prints the requirements of one kind that were not met, and how many were."""
+    passed = failed = 0
+    for id_ in sorted(ids, key=by_number):
+        entry = found.get(id_, {"status": "not in the report"})
+        if entry["status"] == "PASSED":
+            passed += 1
+        elif entry["status"] == "NOT_IMPLEMENTED":
+            print(f"{id_}: not counted: {entry['reason']}")
+        else:
+            failed += 1
+            print(f"{id_}: {'; '.join(entry.get('errors', [])) or entry['status']}")
+    print(f"{kind}: {passed} passed, {failed} failed")
 
 
 def by_number(requirement: str) -> list[int]:
@@ -147,19 +156,15 @@ def by_number(requirement: str) -> list[int]:
 
 
 def main() -> None:
-    client, directory = sys.argv[1], Path(sys.argv[2]).resolve()
+    name, directory = sys.argv[1], Path(sys.argv[2]).resolve()
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(parents=True)
     released, newer = gather_requirements(directory / "requirements")
-    found = run_suite(client, directory)
-    for kind, ids in ("released", released), ("newer", newer):
-        wrong = {id_: found.get(id_, "not in the report") for id_ in ids}
-        wrong = {id_: why for id_, why in wrong.items() if why}
-        for id_ in sorted(wrong, key=by_number):
-            print(f"{id_}: {wrong[id_]}")
-        if not ids:
-            print("newer requirements are not at hand: CONFORMANCE_NEWER names their directory")
-        print(f"{kind}: {len(ids) - len(wrong)} passed, {len(wrong)} failed")
+    found = run_suite(name, JUDGES[name], directory)
+    summarize("released", released, found)
+    if not newer:
+        print("newer requirements are not at hand: CONFORMANCE_NEWER names their directory")
+    summarize("newer", newer, found)
 
 
 if __name__ == "__main__":

@@ -882,6 +882,14 @@ def checkpoint(*updates: dict[str, Any], **members: Any) -> bytes:
     return request(f"POST {EXECUTION}/checkpoint", body)
 
 
+# Of GET /2015-03-31/functions, with the keys and at the time of the target.
+SIGNED = {
+    "Authorization": "AWS4-HMAC-SHA256 "
+    "Credential=local/20231114/us-east-1/lambda/aws4_request, SignedHeaders=host;x-amz-date, "
+    "Signature=dcc640acd78ba474dad8d4b5832e6cf197b3397f1d42f7a81c54178b10410883",
+    "X_Amz_Date": "20231114T221320Z",
+}
+
 HTTP = {
     "invoke": request(INVOKE, {"a": 1}),
     "invoke-event": request(INVOKE, X_Amz_Invocation_Type="Event"),
@@ -968,7 +976,33 @@ HTTP = {
     "other-service": request(
         "POST /",
         X_Amz_Target="DynamoDB_20120810.ListTables",
-        Authorization="AWS4-HMAC-SHA256 Credential=A/20260101/us-east-1/dynamodb/aws4_request",
+        Authorization="AWS4-HMAC-SHA256 Credential=A/20260101/us-east-1/dynamodb/aws4_request, "
+        "SignedHeaders=host, Signature=0",
+    ),
+    "functions": request("GET /2015-03-31/functions?FunctionVersion=ALL&MaxItems=1"),
+    "functions-marker": request("GET /2015-03-31/functions?Marker=ZnVuY3Rpb25zAGE="),
+    "function": request("GET /2015-03-31/functions/f?Qualifier=%24LATEST"),
+    "configuration": request("GET /2015-03-31/functions/f:$LATEST/configuration"),
+    "versions": request("GET /2015-03-31/functions/f/versions"),
+    "aliases": request("GET /2015-03-31/functions/f/aliases?FunctionVersion=7"),
+    "alias": request("GET /2015-03-31/functions/f/aliases/live"),
+    "signed": request("GET /2015-03-31/functions", **SIGNED),
+    "signed-wrongly": request("GET /2015-03-31/functions/f", **SIGNED),
+    "signed-for-another-region": request(
+        "GET /2015-03-31/functions?b=%2b&a&b=1&a=",
+        Authorization=SIGNED["Authorization"].replace("us-east-1", "eu-west-1"),
+        X_Amz_Date=SIGNED["X_Amz_Date"],
+    ),
+    "signed-odd": request(
+        "GET //a/../b/./?=&&%=%zz",
+        Authorization="AWS4-HMAC-SHA256 Credential=////aws4_request,SignedHeaders=;;host;,,=,"
+        "Signature=",
+        X_Amz_Date="20231114T221320Z",
+        X_Odd="  a \t b  ",
+        x_odd="",
+    ),
+    "invoke-context": request(
+        INVOKE, X_Amz_Client_Context="eyJhIjoxfQ==", X_Amz_Log_Type="Tail"
     ),
     "other-host": b"GET /\nHost: example.com\n\n",
     "origin": request("GET /", Origin="http://localhost"),
@@ -977,7 +1011,101 @@ HTTP = {
     "json": json.dumps({"a": [1.5e-7, True, None, "\u00e9\n", {"b": {}}]}).encode(),
 }
 
+# --- sam: a template ----------------------------------------------------------------------
+
+
+def template(*properties: str, before: str = "", after: str = "") -> bytes:
+    """One function F with these lines of properties, and lines around it."""
+    own = "".join(f"      {line}\n" for line in properties)
+    return (
+        f"{before}Resources:\n  F:\n    Type: AWS::Serverless::Function\n    Properties:\n"
+        "      CodeUri: src\n      Runtime: python3.13\n      Handler: app.handler\n"
+        f"{own}{after}"
+    ).encode()
+
+
+def variable(value: str, before: str = "") -> bytes:
+    return template(f"Environment: {{Variables: {{V: {value}}}}}", before=before)
+
+
+PARAMETERS = """\
+Parameters:
+  Stage: {Type: String, Default: dev}
+  Zones: {Type: CommaDelimitedList, Default: "a,b"}
+  Given: {Type: String}
+  Bare: {Type: "AWS::SSM::Parameter::Value<String>", Default: /a}
+Mappings:
+  Sizes: {dev: {Small: 1}}
+Conditions:
+  Dev: !Equals [!Ref Stage, dev]
+  Other: !And [!Not [!Condition Dev], !Or [!Condition Other, !Condition Dev]]
+"""
+
+TEMPLATES = {
+    "function": template(),
+    "properties": template(
+        "FunctionName: !Sub '${AWS::StackName}-x'",
+        "Timeout: 5",
+        "MemorySize: '512'",
+        "ReservedConcurrentExecutions: 2",
+        "AutoPublishAlias: live",
+        "Description: text",
+        "DurableConfig: {ExecutionTimeout: 60, RetentionPeriodInDays: 1}",
+        "LoggingConfig: {LogFormat: JSON, ApplicationLogLevel: INFO}",
+        "TenancyConfig: {TenantIsolationMode: PER_TENANT}",
+        "VpcConfig: {SubnetIds: [a]}",
+        "Unknown: 1",
+    ),
+    "globals": template(
+        "Environment: {Variables: {A: own}}",
+        "Layers: [!Ref L]",
+        before="Globals: {Function: {Timeout: 9, Environment: {Variables: {A: a, B: b}}, "
+        "Layers: ['arn:aws:lambda:r:1:layer:x:1']}}\n",
+        after="  L: {Type: AWS::Serverless::LayerVersion, Properties: {ContentUri: layer}}\n",
+    ),
+    "bootstrap": template("Runtime: provided.al2023"),
+    "node": template("Runtime: nodejs22.x"),
+    "java": template("Runtime: java21"),
+    "image": template("PackageType: Image"),
+    "inline": template("InlineCode: 'x'"),
+    "ref": variable("!Ref Stage", PARAMETERS),
+    "ref-list": variable("!Join [',', !Ref Zones]", PARAMETERS),
+    "ref-given": variable("!Ref Given", PARAMETERS),
+    "ref-ssm": variable("!Ref Bare", PARAMETERS),
+    "ref-no-value": variable("!Ref AWS::NoValue"),
+    "get-att": variable("!GetAtt F.Arn"),
+    "sub": variable("!Sub ['${A}${!B}${F.Arn}${AWS::Region}', {A: !Ref Stage}]", PARAMETERS),
+    "split": variable("!Select [1, !Split [',', 'a,b']]"),
+    "find-in-map": variable("!FindInMap [Sizes, !Ref Stage, Small]", PARAMETERS),
+    "if": variable("!If [Dev, a, !If [Other, b, !Ref AWS::NoValue]]", PARAMETERS),
+    "base64": variable("!Base64 abc"),
+    "cidr": variable("!Join ['', !Cidr [10.0.0.0/16, 4, 8]]"),
+    "azs": variable("!Join ['', !GetAZs '']"),
+    "import": variable("!ImportValue x"),
+    "transform": variable("!Transform {Name: x, Parameters: {}}"),
+    "long-forms": variable("{'Fn::Join': ['', ['a', {'Ref': 'F'}, {'Fn::Sub': '${F}'}]]}"),
+    "aliases": template(
+        after="  V: {Type: AWS::Lambda::Version, Properties: {FunctionName: !Ref F}}\n"
+        "  A: {Type: AWS::Lambda::Alias, Properties: {Name: a, FunctionName: !GetAtt F.Arn,"
+        " FunctionVersion: !GetAtt V.Version}}\n"
+        "  M: {Type: AWS::Lambda::EventSourceMapping}\n  'Fn::ForEach::X': []\n",
+    ),
+    "asset": b'{"Resources": {"F": {"Type": "AWS::Lambda::Function", "Properties": {"Code": '
+    b'{"S3Bucket": {"Fn::Sub": "b-${AWS::AccountId}"}, "S3Key": "1.zip"}, "Handler": '
+    b'"app.handler", "Runtime": "python3.13"}, "Metadata": {"aws:asset:path": "src"}}}}',
+    "anchors": b"a: &a {CodeUri: src, Runtime: python3.13}\nb: &b [*a, *a]\nResources: {F: "
+    b"{Type: AWS::Serverless::Function, Properties: {<<: *b, Handler: &h app.handler, "
+    b"Description: *h}}}\n",
+    "bomb": b"a: &a [x, x]\nb: &b [*a, *a, *a]\nc: &c [*b, *b, *b]\nd: &d [*c, *c, *c]\n"
+    b"Resources: {F: {Type: AWS::Lambda::Function, Properties: {Code: src, Timeout: *d}}}\n",
+    "tab": b"Resources:\n\tF: x\n",
+    "truncated": b"Resources: {F: {Type: 'AWS",
+    "directive": b"%YAML 1.1\n%TAG ! tag:x,2000:\n--- !a\nResources: !!map {}\n...\n--- b\n",
+    "nothing": b"",
+}
+
 if __name__ == "__main__":
+    write("sam", TEMPLATES)
     write("http", HTTP)
     write("frame", FRAMES)
     write("record", RECORDS)

@@ -4,15 +4,20 @@
  *
  * It is answered at most once, with a status and headers that HTTP can carry and a body
  * that is JSON where it says so; afterwards the engine's invariants hold, and
- * `durabled check` finds nothing. What the scanner of JSON takes or refuses is what the
- * library does, but for numbers that the library can't hold, for its depth, and for a NUL,
- * which it takes for the end. */
+ * `durabled check` finds nothing. Asked for a signature, the engine serves no request that
+ * has none; and what signs the request can be read from its header again. What the scanner
+ * of JSON takes or refuses is what the library does, but for numbers that the library can't
+ * hold, for its depth, and for a NUL, which it takes for the end. */
 #include <jansson.h>
+#include <strings.h>
 
 #include "base/alloc.h"
+#include "base/limits.h"
 #include "codec/json.h"
 #include "codec/pack.h"
+#include "codec/sigv4.h"
 #include "codec/syntax.h"
+#include "engine/engine_priv.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/fuzz/world.h"
 
@@ -20,6 +25,7 @@ struct exchange {
     struct dd_span head; /* what is left of the lines, while they are searched */
     struct dd_exchange *exchange;
     bool answered;
+    int status;
 };
 
 /* Takes a line off the front of `*text`; false at its end. */
@@ -39,7 +45,7 @@ static struct dd_span find_header(const struct dd_http_request *request, const c
     size_t len = strlen(name);
 
     while (take_line(&lines, &line) && line.len > 0) {
-        if (line.len >= len + 2 && memcmp(line.data, name, len) == 0 &&
+        if (line.len >= len + 2 && strncasecmp(line.data, name, len) == 0 &&
             memcmp(line.data + len, ": ", 2) == 0)
             return dd_span_make(line.data + len + 2, line.len - len - 2);
     }
@@ -53,6 +59,7 @@ static void reply_send(void *user, const struct dd_http_answer *answer)
 
     dd_assert(!exchange->answered);
     exchange->answered = true;
+    exchange->status = answer->status;
     dd_assert(answer->status >= 200 && answer->status < 600);
     for (size_t i = 0; i < answer->headers_len; i++) {
         dd_assert(strpbrk(answer->headers[i].value, "\r\n") == NULL);
@@ -125,29 +132,77 @@ static void expand(const struct fuzz_world *world, struct dd_span text, struct d
     dd_event_deinit(&event);
 }
 
+/* Reads the request in `text` but for its headers, which are what is left of it. */
+static void parse(struct dd_span text, struct dd_http_request *out, struct dd_span *out_head)
+{
+    struct dd_span line;
+
+    (void)take_line(&text, &line);
+    out->method = dd_span_make(line.data, 0);
+    while (out->method.len < line.len && line.data[out->method.len] != ' ')
+        out->method.len++;
+    out->target = dd_span_make("", 0);
+    if (out->method.len < line.len)
+        out->target =
+            dd_span_make(line.data + out->method.len + 1, line.len - out->method.len - 1);
+    *out_head = text;
+    while (take_line(&text, &line) && line.len > 0)
+        continue;
+    out->body = text;
+}
+
 static void ask(struct fuzz_world *world, struct dd_span text)
 {
     struct exchange exchange = {0};
     struct dd_http_reply reply = {&exchange, reply_send};
     struct dd_http_request request = {.header = find_header, .user = &exchange};
-    struct dd_span line;
 
-    (void)take_line(&text, &line);
-    request.method = dd_span_make(line.data, 0);
-    while (request.method.len < line.len && line.data[request.method.len] != ' ')
-        request.method.len++;
-    request.target = dd_span_make("", 0);
-    if (request.method.len < line.len)
-        request.target =
-            dd_span_make(line.data + request.method.len + 1, line.len - request.method.len - 1);
-    exchange.head = text;
-    while (take_line(&text, &line) && line.len > 0)
-        continue;
-    request.body = text;
+    parse(text, &request, &exchange.head);
     exchange.exchange = dd_engine_request(world->engine, &request, &reply, world->now_ms);
     fuzz_world_play(world, DD_SPAN("\x00\x01"));
     if (!exchange.answered)
         dd_engine_cancel(world->engine, exchange.exchange, world->now_ms);
+    else if (world->engine->config.secret_key && !find_header(&request, "Authorization").data)
+        dd_assert(exchange.status == 403 || exchange.status == 404);
+}
+
+/* Signs the request with all its headers, and reads the header that says so. */
+static void check_signature(struct dd_span text)
+{
+    struct dd_sigv4_header headers[DD_SIGNED_HEADERS_MAX];
+    struct dd_sigv4_request signing = {.headers = headers};
+    struct dd_sigv4_scope scope = {DD_SPAN("local"), DD_SPAN("20231114T221320Z"),
+                                   DD_SPAN("us-east-1"), DD_SPAN("lambda")};
+    char signature[DD_SIGNATURE_LEN + 1];
+    struct dd_http_request request = {0};
+    struct dd_sigv4_claim claim;
+    struct dd_span head, line, name;
+    struct dd_error error;
+    struct dd_buf out;
+    size_t at = 0;
+
+    parse(text, &request, &head);
+    signing.method = request.method;
+    signing.target = request.target;
+    signing.body = request.body;
+    while (signing.headers_len < DD_SIGNED_HEADERS_MAX && take_line(&head, &line) &&
+           line.len > 0) {
+        const char *colon = memchr(line.data, ':', line.len);
+        size_t len = colon ? (size_t)(colon - line.data) : line.len;
+
+        headers[signing.headers_len++] = (struct dd_sigv4_header){
+            dd_span_make(line.data, len), dd_span_make(line.data + len, line.len - len)};
+    }
+    dd_buf_init(&out, DD_SIGNED_BYTES_MAX);
+    if (dd_sigv4_authorize(&scope, DD_SPAN("local"), &signing, &out)) {
+        dd_assert(dd_sigv4_sign(&scope, DD_SPAN("local"), &signing, signature));
+        dd_assert(dd_sigv4_parse(dd_buf_span(&out), &claim, &error) == 0);
+        dd_assert(dd_span_is(claim.signature, signature) &&
+                  dd_span_is(claim.access_key, "local"));
+        while (dd_sigv4_next_header(claim.signed_headers, &at, &name))
+            dd_assert(name.data + name.len <= out.data + out.len);
+    }
+    dd_buf_deinit(&out);
 }
 
 static void check_syntax(struct dd_span text)
@@ -173,10 +228,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct dd_buf expanded;
 
     check_syntax(text);
+    check_signature(text);
     dd_assert(fuzz_world_open(&world, dd_store_mem_new()));
     prelude(&world);
     dd_buf_init(&expanded, 1024 * 1024);
     expand(&world, text, &expanded);
+    ask(&world, dd_buf_span(&expanded));
+    world.engine->config.access_key = world.engine->config.secret_key = "local";
     ask(&world, dd_buf_span(&expanded));
     dd_buf_deinit(&expanded);
     store = fuzz_world_close(&world);

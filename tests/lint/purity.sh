@@ -29,7 +29,7 @@ posix='(dirent|fcntl|poll|signal|spawn|time|unistd|sys/stat|sys/wait)\.h'
 
 # room | headers in quotes | headers in angle brackets
 rooms="
-base   | base/|proto/                    | $c|openssl/(crypto|evp|hmac)\.h|xxhash\.h
+base   | base/|proto/                    | $c|openssl/(crypto|evp|params)\.h|xxhash\.h
 core   | base/|core/|proto/              | (inttypes|limits|math|stdbool|stddef|stdint|stdio|stdlib|string)\.h
 codec  | base/|core/|codec/|proto/       | $c|msgpack\.h|jansson\.h
 engine | base/|core/|codec/|engine/|proto/ | $c

@@ -24,21 +24,29 @@ FUNCTIONS = "/2015-03-31/functions/"
 class Cloud:
     """One daemon with its HTTP API, on a port of its own."""
 
-    def __init__(self, world: World, *options: str) -> None:
+    def __init__(self, world: World, *options: str, **env: str) -> None:
         self.world = world
-        world.start_daemon("--http", "127.0.0.1:0", *options)
+        world.start_daemon("--http", "127.0.0.1:0", *options, **env)
         self.url: str = world.log_events("READY")[-1]["http"]
         self.address = (urlsplit(self.url).hostname, urlsplit(self.url).port)
         self.aws = self.client("lambda")
 
-    def client(self, service: str) -> Any:
+    def client(
+        self,
+        service: str,
+        keys: tuple[str, str, str | None] = ("local", "local", None),
+        region: str = "us-east-1",
+        **config: Any,
+    ) -> Any:
+        access_key, secret, token = keys
         return boto3.client(
             service,
             endpoint_url=self.url,
-            region_name="us-east-1",
-            aws_access_key_id="test",
-            aws_secret_access_key="test",
-            config=Config(retries={"max_attempts": 0}, read_timeout=PATIENCE_S),
+            region_name=region,
+            aws_access_key_id=access_key,
+            aws_secret_access_key=secret,
+            aws_session_token=token,
+            config=Config(retries={"max_attempts": 0}, read_timeout=PATIENCE_S, **config),
         )
 
     def ask(

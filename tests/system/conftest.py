@@ -119,8 +119,10 @@ class World:
 
     @property
     def env(self) -> dict[str, str]:
+        # Of AWS's variables none: the daemon has its region and keys from them.
+        own = {k: v for k, v in os.environ.items() if not k.startswith("AWS_")}
         return {
-            **os.environ,
+            **own,
             "DURABLED_SOCKET": str(self.socket),
             "DURABLED_TEST_NOTES": str(self.notes),
             "NO_COLOR": "1",
@@ -145,9 +147,9 @@ class World:
         ]
         return self.spawn([*argv, *options], "daemon.log", self.cwd, **env)
 
-    def start_daemon(self, *options: str) -> Process:
+    def start_daemon(self, *options: str, **env: str) -> Process:
         ready_before = len(self.log_events("READY"))
-        self.daemon = self.try_daemon(*options)
+        self.daemon = self.try_daemon(*options, **env)
         wait_for(
             "the daemon",
             lambda: len(self.log_events("READY")) > ready_before or not self.daemon.alive(),

@@ -16,8 +16,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlsplit
 
-import boto3
-from botocore.config import Config
 from test_hosting import Host
 
 from conftest import BIN, HERE, PATIENCE_S, Process, World, wait_for
@@ -227,16 +225,6 @@ class Layer(Host):
         self.api = ExtensionsApi()
         self.env = env
         self.extension = self.start_extension()
-
-    def client(self, service: str) -> Any:
-        return boto3.client(
-            service,
-            endpoint_url=self.url,
-            region_name="us-east-1",
-            aws_access_key_id="local",
-            aws_secret_access_key="local",
-            config=Config(retries={"max_attempts": 0}, read_timeout=PATIENCE_S),
-        )
 
     def start_extension(self, scheme: str = "http") -> Process:
         asked = self.api.asked

@@ -408,6 +408,13 @@ def test_a_token_is_of_its_execution(cloud: Cloud) -> None:
         (b"{", "SerializationException", "the request body is no JSON"),
         (b"[]", "SerializationException", "START_ARRAY can not be converted to Structure"),
         (b"\xff", "SerializationException", "the request body is no JSON"),
+        (b"[" * 100000, "SerializationException", "the request body is no JSON"),
+        (b"1" * 100000, "SerializationException", "the request body is no JSON"),
+        (
+            b'{"CheckpointToken": "AAAA"} {}',
+            "SerializationException",
+            "the request body is no JSON",
+        ),
         (
             b'{"CheckpointToken": 7}',
             "SerializationException",
@@ -527,6 +534,71 @@ def test_the_history_is_what_durablectl_shows(cloud: Cloud) -> None:
     reverse = {"DurableExecutionArn": arn, "ReverseOrder": True}
     assert refusal(history, **reverse, Marker=marker) == invalid
     assert refusal(history, DurableExecutionArn=arn, Marker="x") == invalid
+
+
+DELAY = {"StepOptions": {"NextAttemptDelaySeconds": 3600}}
+WAIT = {"WaitOptions": {"WaitSeconds": 3600}}
+TIMEOUT = {"CallbackOptions": {"TimeoutSeconds": 3600, "HeartbeatTimeoutSeconds": 600}}
+PLAIN = {"ChainedInvokeOptions": {"FunctionName": "plain", "TenantId": "t"}}
+NOBODY = {"ChainedInvokeOptions": {"FunctionName": "nobody"}}
+
+
+def in_ms(value: Any, name: str = "") -> Any:
+    """As the socket has it: times in whole milliseconds."""
+    if isinstance(value, dict):
+        return {key: in_ms(member, key) for key, member in value.items()}
+    if isinstance(value, list):
+        return [in_ms(member) for member in value]
+    return round(value * 1000) if name.endswith("Timestamp") else value
+
+
+def test_the_api_and_durablectl_have_one_source(cloud: Cloud) -> None:
+    """An execution with an operation of every kind, open and closed: what the API says of
+    it, its operations and its history is what durablectl does, member by member."""
+    function = Function(cloud.world)
+    Function(cloud.world, "plain", durable=False)
+    arn = start(cloud, payload={"a": "é"}, DurableExecutionName="a")
+    answer = checkpoint(
+        cloud,
+        function.next(),
+        step("s1", Name="charge"),
+        step("s1", "SUCCEED", Name="charge", Payload='"é"'),
+        step("s2"),
+        step("s2", "RETRY", Error={"ErrorType": "E", "StackTrace": ["a"]}, **DELAY),
+        {"Id": "c1", "Type": "CONTEXT", "SubType": "RunInChildContext", "Action": "START"},
+        {"Id": "w1", "Type": "WAIT", "Action": "START", "ParentId": "c1", **WAIT},
+        {"Id": "c2", "Type": "CONTEXT", "Action": "START"},
+        {"Id": "c2", "Type": "CONTEXT", "Action": "FAIL", "Error": {"ErrorMessage": "m"}},
+        {"Id": "k1", "Type": "CALLBACK", "Action": "START", **TIMEOUT},
+        {"Id": "v1", "Type": "CHAINED_INVOKE", "Action": "START", "Payload": "1", **PLAIN},
+        {"Id": "v2", "Type": "CHAINED_INVOKE", "Action": "START", **NOBODY},
+    )
+
+    def ask(target: str) -> Any:
+        status, _, body = cloud.ask("GET", f"{EXECUTIONS}{label(arn)}{target}")
+        assert status == 200
+        return in_ms(json.loads(body))
+
+    shown = cloud.world.show("a")
+    described = ask("")
+    config = described.pop("DurableConfig")
+    for name in "Version", "ExecutionDataIncluded":  # the API's alone
+        del described[name]
+    execution = shown["execution"]
+    assert execution.pop("FunctionName") == "f"
+    assert execution.pop("ExecutionTimeout") == config["ExecutionTimeout"]
+    assert described == execution
+    state = ask(f"/state?CheckpointToken={label(answer['CheckpointToken'])}")["Operations"]
+    assert [o["Id"] for o in state[1:]] == ["s1", "s2", "c1", "w1", "c2", "k1", "v1", "v2"]
+    assert state == shown["operations"]
+    assert ask("/history?IncludeExecutionData=true")["Events"] == cloud.world.events("a")
+
+    cloud.aws.stop_durable_execution(DurableExecutionArn=arn, Error={"ErrorType": "Enough"})
+    shown = cloud.world.show("a")
+    described = ask("")
+    assert described["Error"] == shown["execution"]["Error"] == {"ErrorType": "Enough"}
+    assert described["EndTimestamp"] == shown["execution"]["EndTimestamp"]
+    assert ask("/history?IncludeExecutionData=true")["Events"] == cloud.world.events("a")
 
 
 @pytest.mark.parametrize(

@@ -92,6 +92,64 @@ def test_bytes_that_are_no_request(cloud: Cloud, data: bytes) -> None:
     still_serves(cloud)
 
 
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"GET / HTTP/1.1\r\n" + HOST + b"X-Header: value\r\n" * 20000 + b"\r\n",
+        b"GET / HTTP/1.1\r\n" + HOST + b"X-Header: " + b"v" * 200000 + b"\r\n\r\n",
+        b"GET /" + b"a" * 200000 + b" HTTP/1.1\r\n" + HOST + b"\r\n",
+        b"GET /?" + b"a&" * 10000 + b" HTTP/1.1\r\n" + HOST + b"\r\n",
+        b"GET /?" + b"a=b&" * 1000 + b" HTTP/1.1\r\n" + HOST + b"\r\n",
+        b"POST / HTTP/1.1\r\n" + HOST + b"Content-Length: +4\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost : localhost\r\n\r\n",
+        b"GET / HTTP/1.1\r\n" + HOST + b"nonsense\r\n\r\n",
+        b"GET /a b HTTP/1.1\r\n" + HOST + b"\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    ],
+)
+def test_what_is_too_much_or_no_http_ends_at_once(cloud: Cloud, data: bytes) -> None:
+    """Its peer has not hung up, and need not wait until it is idle."""
+    peer = cloud.dial()
+    with contextlib.suppress(OSError):
+        peer.sendall(data)
+    answer = read_all(peer)
+    assert answer == b"" or re.match(rb"HTTP/1\.[01] (4\d\d|505) ", answer)
+    still_serves(cloud)
+
+
+@pytest.mark.parametrize("method", ["HEAD", "OPTIONS", "TRACE", "CONNECT", "PATCH", "BREW"])
+@pytest.mark.parametrize("target", [FUNCTIONS, "*", "http://localhost" + FUNCTIONS])
+def test_methods_that_nothing_has(cloud: Cloud, method: str, target: str) -> None:
+    peer = cloud.dial()
+    peer.sendall(
+        f"{method} {target} HTTP/1.1\r\nConnection: close\r\n".encode() + HOST + b"\r\n"
+    )
+    answer = read_all(peer)
+    assert answer.startswith(b"HTTP/1.1 404 ")
+    assert b"\r\nx-amzn-errortype: UnknownOperationException\r\n" in answer
+    still_serves(cloud)
+
+
+def test_a_peer_that_asks_before_it_sends_its_body(cloud: Cloud) -> None:
+    Function(cloud.world)
+    peer = cloud.dial()
+    peer.sendall(INVOKE + EVENT + b"Expect: 100-continue\r\nContent-Length: 2\r\n\r\n")
+    assert peer.recv(65536).startswith(b"HTTP/1.1 100 Continue\r\n\r\n")
+    peer.sendall(b"{}")
+    assert read_answers(peer, 1) == [(202, b"")]
+
+
+def test_a_body_of_two_lengths_hides_no_request(cloud: Cloud) -> None:
+    """What follows is the body's by one of them, and another request by the other."""
+    Function(cloud.world)
+    peer = cloud.dial()
+    lengths = b"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n"
+    peer.sendall(INVOKE + EVENT + lengths + b"0\r\n\r\n")
+    assert read_answers(peer, 1) == [(202, b"")]
+    still_serves(cloud)
+    assert len(cloud.world.ctl_json("ls")["executions"]) == 1
+
+
 def test_bytes_that_are_no_utf8_in_a_path(cloud: Cloud) -> None:
     peer = cloud.dial()
     peer.sendall(b"GET /\xff\xfe HTTP/1.1\r\n" + HOST + b"\r\n")
@@ -272,7 +330,8 @@ def test_a_port_that_is_held(world: World) -> None:
         process = world.try_daemon("--http", f"127.0.0.1:{other.getsockname()[1]}")
         assert process.popen.wait(30) != 0
         assert "Address already in use" in process.output()
-        assert f"pid {os.getpid()}" in process.output()
+        name = Path("/proc/self/comm").read_text().strip()
+        assert f"by pid {os.getpid()} ({name})" in process.output()
 
 
 def test_other_addresses_when_told_so(world: World) -> None:

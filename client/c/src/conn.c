@@ -3,12 +3,17 @@
  * Any number of threads call at once. One of those that wait is the leader: it
  * reads for all and hands each answer to its caller. When its own answer is there
  * it names another leader. So no thread of the library's own is needed, and one
- * caller alone reads its answer without a switch of threads. */
+ * caller alone reads its answer without a switch of threads.
+ *
+ * The leader of a worker is mostly a thread that waits for work. Who alone waits for
+ * another answer then is its guest: reads for all while the leader sleeps on, until that
+ * answer is there, which so takes no switch of threads either. */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -22,6 +27,8 @@ _Static_assert(DURABLED_LEVEL == DD_LEVEL, "durabled.h names the level of the pr
 
 #define HELLO_PATIENCE_MS 5000
 #define READ_STEP ((size_t)64 * 1024)
+
+const char calls_for_work;
 
 /* --- replies ----------------------------------------------------------------------------- */
 
@@ -131,15 +138,31 @@ static struct call **calls_slot(struct durabled *connection, uint32_t id)
     return slot;
 }
 
+/* A full counter wakes as well. */
+static void reader_wake(int wake)
+{
+    static const uint64_t one = 1;
+
+    if (write(wake, &one, sizeof one) < 0)
+        return;
+}
+
 /* With the lock: takes the call out of the table. True when its caller sleeps: then it
- * is to be woken, best without the lock, which it may want next. */
-static bool call_finish(struct durabled *connection, struct call *call, enum call_state state)
+ * is to be woken, best without the lock, which it may want next. One that reads for all
+ * is woken here, unless it is the caller of this (`own`). */
+static bool call_finish(struct durabled *connection, const struct call *own, struct call *call,
+                        enum call_state state)
 {
     struct call **slot = calls_slot(connection, call->id);
 
     if (*slot == call)
         *slot = call->next;
     call->state = state;
+    connection->asleep -= call->waiting && call->tag != &calls_for_work;
+    if (call != own && call->leads)
+        reader_wake(connection->wake);
+    if (call != own && call->visits)
+        reader_wake(connection->guest_wake);
     return call->waiting;
 }
 
@@ -162,7 +185,7 @@ static void lose(struct durabled *connection, const char *why)
         while (connection->calls[i]) {
             struct call *call = connection->calls[i];
 
-            if (call_finish(connection, call, CALL_LOST))
+            if (call_finish(connection, NULL, call, CALL_LOST))
                 call_wake(call);
         }
 }
@@ -176,28 +199,50 @@ void connection_lost(struct durabled *connection, const char *why)
 
 void calls_unwind(struct durabled *connection, const void *tag)
 {
-    static const uint64_t one = 1;
-
     pthread_mutex_lock(&connection->lock);
     for (size_t i = 0; i < CALL_BUCKETS; i++) {
         struct call *call = connection->calls[i], *next;
 
         for (; call; call = next) {
             next = call->next;
-            if (call->tag == tag && call_finish(connection, call, CALL_UNWOUND))
+            if (call->tag == tag && call_finish(connection, NULL, call, CALL_UNWOUND))
                 call_wake(call);
         }
     }
     pthread_mutex_unlock(&connection->lock);
-    /* The leader may sleep for one of them. A full counter wakes it as well. */
-    if (write(connection->wake, &one, sizeof one) < 0)
-        return;
 }
 
-/* --- reading: the leader alone ----------------------------------------------------------- */
+/* --- reading: the leader, or its guest --------------------------------------------------- */
+
+static void calls_add(struct durabled *connection, struct call *call)
+{
+    struct call **bucket = &connection->calls[call->id % CALL_BUCKETS];
+
+    call->next = *bucket;
+    *bucket = call;
+}
+
+/* With the lock: work that has come for another is for the reader, if it waits for some:
+ * then no other thread need wake. The other waits on, for the answer to the reader's call. */
+static struct call *take_work(struct durabled *connection, struct call *own, struct call *call)
+{
+    uint32_t id = own->id;
+
+    if (call->tag != &calls_for_work || own->tag != &calls_for_work || call == own ||
+        own->state != CALL_OPEN)
+        return call;
+    *calls_slot(connection, own->id) = own->next;
+    *calls_slot(connection, call->id) = call->next;
+    own->id = call->id;
+    call->id = id;
+    calls_add(connection, own);
+    calls_add(connection, call);
+    return own;
+}
 
 /* A whole message: to its caller. An answer that nobody waits for is dropped. */
-static bool take_message(struct durabled *connection, const uint8_t *data, size_t len)
+static bool take_message(struct durabled *connection, struct call *own, const uint8_t *data,
+                         size_t len)
 {
     char *frame = malloc(len);
     struct durabled_reply *reply;
@@ -213,9 +258,11 @@ static bool take_message(struct durabled *connection, const uint8_t *data, size_
         return false;
     pthread_mutex_lock(&connection->lock);
     call = *calls_slot(connection, id);
+    if (call && own)
+        call = take_work(connection, own, call);
     if (call) {
         call->reply = reply;
-        waits = call_finish(connection, call, CALL_ANSWERED);
+        waits = call_finish(connection, own, call, CALL_ANSWERED);
     }
     pthread_mutex_unlock(&connection->lock);
     if (waits)
@@ -226,7 +273,7 @@ static bool take_message(struct durabled *connection, const uint8_t *data, size_
 }
 
 /* Takes every whole message from the buffer; NULL, or why the bytes are no good. */
-static const char *take_messages(struct durabled *connection)
+static const char *take_messages(struct durabled *connection, struct call *own)
 {
     size_t start = 0;
     int found = 0;
@@ -236,7 +283,7 @@ static const char *take_messages(struct durabled *connection)
             scan_feed(&connection->scan, connection->in + start, connection->in_len - start);
         if (found <= 0)
             break;
-        if (!take_message(connection, connection->in + start, connection->scan.at))
+        if (!take_message(connection, own, connection->in + start, connection->scan.at))
             return "it sent what is no answer";
         start += connection->scan.at;
         scan_start(&connection->scan);
@@ -263,8 +310,8 @@ static bool make_room(struct durabled *connection)
     return true;
 }
 
-/* Reads what is there, once; NULL, or why the connection is lost. */
-static const char *read_some(struct durabled *connection)
+/* With the lock for reading. */
+static const char *read_locked(struct durabled *connection, struct call *own)
 {
     ssize_t len;
 
@@ -277,22 +324,37 @@ static const char *read_some(struct durabled *connection)
     if (len < 0)
         return errno == EAGAIN || errno == EINTR ? NULL : strerror(errno);
     connection->in_len += (size_t)len;
-    return take_messages(connection);
+    return take_messages(connection, own);
 }
 
-/* One turn of the leader, without the lock: sleeps until bytes come, takes them. */
-static void lead(struct durabled *connection, int patience_ms)
+/* Reads what is there, once; NULL, or why the connection is lost. `own`: the caller's
+ * call, NULL when it has none. */
+static const char *read_some(struct durabled *connection, struct call *own)
 {
-    struct pollfd pollers[] = {{.fd = connection->fd, .events = POLLIN},
-                               {.fd = connection->wake, .events = POLLIN}};
+    const char *why;
+
+    pthread_mutex_lock(&connection->read_lock);
+    why = read_locked(connection, own);
+    pthread_mutex_unlock(&connection->read_lock);
+    return why;
+}
+
+/* One turn of the leader or the guest, without the lock: sleeps until bytes come, takes
+ * them. */
+static void lead(struct durabled *connection, struct call *own, int patience_ms)
+{
+    int wake = own->visits ? connection->guest_wake : connection->wake;
+    struct pollfd pollers[] = {
+        {.fd = own->visits ? connection->fd : connection->poller, .events = POLLIN},
+        {.fd = wake, .events = POLLIN}};
     int ready = poll(pollers, 2, patience_ms);
     const char *why = NULL;
     uint64_t wakes;
 
-    if (ready > 0 && pollers[1].revents && read(connection->wake, &wakes, sizeof wakes) < 0)
+    if (ready > 0 && pollers[1].revents && read(wake, &wakes, sizeof wakes) < 0)
         why = errno == EAGAIN ? NULL : strerror(errno);
     else if (ready > 0 && pollers[0].revents)
-        why = read_some(connection);
+        why = read_some(connection, own);
     else if (ready == 0)
         why = "the daemon does not answer";
     else if (ready < 0 && errno != EINTR)
@@ -301,20 +363,33 @@ static void lead(struct durabled *connection, int patience_ms)
         connection_lost(connection, why);
 }
 
-/* With the lock: the leader leaves; somebody who waits reads on. */
+/* With the lock: the leader leaves; somebody who waits reads on, best for work, since
+ * that takes long. */
 static void name_leader(struct durabled *connection)
 {
-    for (size_t i = 0; i < CALL_BUCKETS; i++) {
-        for (struct call *call = connection->calls[i]; call; call = call->next) {
-            if (call->waiting) {
-                call->waiting = false;
-                call->leads = true;
-                call_wake(call);
-                return;
-            }
-        }
-    }
-    connection->reading = false;
+    struct call *next = NULL;
+
+    for (size_t i = 0; i < CALL_BUCKETS && !(next && next->tag == &calls_for_work); i++)
+        for (struct call *call = connection->calls[i]; call; call = call->next)
+            if (call->waiting && (!next || call->tag == &calls_for_work))
+                next = call;
+    connection->reading = next != NULL;
+    if (!next)
+        return;
+    connection->asleep -= next->tag != &calls_for_work;
+    next->waiting = false;
+    next->leads = true;
+    call_wake(next);
+}
+
+/* With the lock: from now on there is a guest, or none. The leader sleeps on while there
+ * is. */
+static void set_visited(struct durabled *connection, bool visited)
+{
+    struct epoll_event event = {.events = visited ? 0 : EPOLLIN};
+
+    connection->visited = visited;
+    (void)epoll_ctl(connection->poller, EPOLL_CTL_MOD, connection->fd, &event);
 }
 
 /* --- writing ----------------------------------------------------------------------------- */
@@ -334,7 +409,7 @@ static bool wait_writable(struct durabled *connection)
     if (leader)
         poller.events |= POLLIN;
     if (!lost && poll(&poller, 1, 1000) > 0 && leader && (poller.revents & POLLIN)) {
-        const char *why = read_some(connection);
+        const char *why = read_some(connection, NULL);
 
         if (why)
             connection_lost(connection, why);
@@ -442,14 +517,10 @@ int call_send(struct durabled *connection, struct call *call, const void *tag,
     pthread_mutex_lock(&connection->lock);
     lost = connection->lost;
     call->id = ++connection->last_id;
-    if (lost) {
+    if (lost)
         call->state = CALL_LOST;
-    } else {
-        struct call **bucket = &connection->calls[call->id % CALL_BUCKETS];
-
-        call->next = *bucket;
-        *bucket = call;
-    }
+    else
+        calls_add(connection, call);
     pthread_mutex_unlock(&connection->lock);
     if (!lost)
         rc = message_send(connection, call, method, params, error);
@@ -457,7 +528,7 @@ int call_send(struct durabled *connection, struct call *call, const void *tag,
     if (rc != DURABLED_OK) {
         pthread_mutex_lock(&connection->lock);
         if (call->state == CALL_OPEN)
-            (void)call_finish(connection, call, CALL_LOST);
+            (void)call_finish(connection, call, call, CALL_LOST);
         pthread_mutex_unlock(&connection->lock);
         durabled_reply_free(call->reply);
         sem_destroy(&call->ready);
@@ -465,37 +536,46 @@ int call_send(struct durabled *connection, struct call *call, const void *tag,
     return rc;
 }
 
-/* Reads for all until the call has its answer. */
-static void lead_for(struct durabled *connection, const struct call *call)
+/* Reads for all, as leader or guest, until the call has its answer. */
+static void lead_for(struct durabled *connection, struct call *call)
 {
     pthread_mutex_lock(&connection->lock);
     while (call->state == CALL_OPEN) {
         int patience_ms = connection->peer.level == 0 ? HELLO_PATIENCE_MS : -1;
 
         pthread_mutex_unlock(&connection->lock);
-        lead(connection, patience_ms);
+        lead(connection, call, patience_ms);
         pthread_mutex_lock(&connection->lock);
     }
-    name_leader(connection);
+    if (call->visits)
+        set_visited(connection, false);
+    else
+        name_leader(connection);
     pthread_mutex_unlock(&connection->lock);
 }
 
-/* Waits, and leads when nobody does. */
+/* Waits; leads when nobody does, and is the leader's guest when nobody else might be. */
 static void await_answer(struct durabled *connection, struct call *call)
 {
     bool waits;
 
     pthread_mutex_lock(&connection->lock);
     if (call->state == CALL_OPEN) {
-        call->waiting = connection->reading;
+        bool works = call->tag != &calls_for_work;
+
         call->leads = !connection->reading;
+        call->visits = !call->leads && works && !connection->visited && connection->asleep == 0;
+        call->waiting = !call->leads && !call->visits;
         connection->reading = true;
+        connection->asleep += call->waiting && works;
+        if (call->visits)
+            set_visited(connection, true);
     }
     waits = call->waiting;
     pthread_mutex_unlock(&connection->lock);
     while (waits && sem_wait(&call->ready) != 0)
         ;
-    if (call->leads)
+    if (call->leads || call->visits)
         lead_for(connection, call);
 }
 
@@ -621,14 +701,22 @@ struct durabled *connection_ref(struct durabled *connection)
     return connection;
 }
 
+static void close_if_open(int fd)
+{
+    if (fd >= 0)
+        close(fd);
+}
+
 void durabled_close(struct durabled *connection)
 {
     if (!connection || atomic_fetch_sub(&connection->refs, 1) > 1)
         return;
     close(connection->fd);
-    if (connection->wake >= 0)
-        close(connection->wake);
+    close_if_open(connection->wake);
+    close_if_open(connection->guest_wake);
+    close_if_open(connection->poller);
     pthread_mutex_destroy(&connection->lock);
+    pthread_mutex_destroy(&connection->read_lock);
     pthread_mutex_destroy(&connection->write_lock);
     free(connection->in);
     free(connection->path);
@@ -674,6 +762,20 @@ static int hello(struct durabled *connection, struct durabled_error *error)
     return DURABLED_OK;
 }
 
+/* What the leader and the guest sleep on. */
+static int open_wakes(struct durabled *connection, struct durabled_error *error)
+{
+    struct epoll_event event = {.events = EPOLLIN};
+
+    connection->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    connection->guest_wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    connection->poller = epoll_create1(EPOLL_CLOEXEC);
+    if (connection->wake < 0 || connection->guest_wake < 0 || connection->poller < 0 ||
+        epoll_ctl(connection->poller, EPOLL_CTL_ADD, connection->fd, &event) != 0)
+        return error_set(error, DURABLED_SYSTEM, "eventfd, epoll: %s", strerror(errno));
+    return DURABLED_OK;
+}
+
 /* Takes `fd` and `path`, whatever is returned. */
 static int open_socket(int fd, char *path, struct durabled **out, struct durabled_error *error)
 {
@@ -686,19 +788,19 @@ static int open_socket(int fd, char *path, struct durabled **out, struct durable
         return error_set(error, DURABLED_NO_MEMORY, "out of memory for a connection");
     }
     connection->fd = fd;
-    connection->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     connection->owner = getpid();
     connection->path = path;
     atomic_init(&connection->refs, 1);
     pthread_mutex_init(&connection->lock, NULL);
+    pthread_mutex_init(&connection->read_lock, NULL);
     pthread_mutex_init(&connection->write_lock, NULL);
     scan_start(&connection->scan);
     connection->peer.version = connection->version;
     connection->peer.mode = connection->mode;
     connection->peer.socket = path ? path : "";
-    rc = connection->wake < 0
-             ? error_set(error, DURABLED_SYSTEM, "eventfd: %s", strerror(errno))
-             : hello(connection, error);
+    rc = open_wakes(connection, error);
+    if (rc == DURABLED_OK)
+        rc = hello(connection, error);
     if (rc != DURABLED_OK) {
         durabled_close(connection);
         return rc;

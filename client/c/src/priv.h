@@ -111,6 +111,7 @@ struct call {
     enum call_state state;
     bool waiting; /* its caller sleeps on `ready`, which is posted once */
     bool leads;   /* ... and was woken to read for all */
+    bool visits;  /* its caller is the guest */
     const void *tag;
     sem_t ready;
     struct durabled_reply *reply;
@@ -120,8 +121,10 @@ struct call {
 
 struct durabled {
     int fd;
-    int wake;    /* an eventfd: the leader is to look up */
-    pid_t owner; /* the process that opened it */
+    int wake;       /* an eventfd: the leader is to look up */
+    int guest_wake; /* likewise the guest */
+    int poller;     /* an epoll of `fd`: readable while there is no guest */
+    pid_t owner;    /* the process that opened it */
     atomic_int refs;
     char *path;
     struct durabled_peer peer;
@@ -132,15 +135,20 @@ struct durabled {
     pthread_mutex_t lock; /* guards all below */
     struct call *calls[CALL_BUCKETS];
     uint32_t last_id;
-    bool reading; /* one thread, the leader, reads for all */
+    bool reading;  /* there is a leader */
+    bool visited;  /* there is a guest */
+    size_t asleep; /* callers on their semaphores, but for those that wait for work */
     bool lost;
     struct durabled_error why;
 
-    /* Only the leader touches these. */
+    pthread_mutex_t read_lock; /* taken before `lock`; guards all below */
     uint8_t *in;
     size_t in_len, in_cap;
     struct scan scan;
 };
+
+/* The tag of calls that wait for work. Their answers are for any of their callers. */
+extern const char calls_for_work;
 
 /* Sends a call; its answer is had with call_wait(), which must follow unless this
  * fails. Takes the content of `params`, whatever is returned. Calls of one `tag`

@@ -231,7 +231,8 @@ static bool serve_next(struct slot *slot, struct durabled *connection)
     bool drain;
 
     params_init(&params);
-    if (call_run(connection, NULL, "worker.next", &params, &reply, &error) != DURABLED_OK) {
+    if (call_run(connection, &calls_for_work, "worker.next", &params, &reply, &error) !=
+        DURABLED_OK) {
         drop_connection(worker, connection, &error);
         return true;
     }

@@ -68,7 +68,7 @@ def template() -> dict[str, Any]:
         "Transform": "AWS::Serverless-2016-10-31",
         "Globals": {
             "Function": {
-                "Runtime": "python3.13",
+                "Runtime": f"python{sys.version_info.major}.{sys.version_info.minor}",
                 "CodeUri": str(Path(__file__).parent),
                 "Timeout": 60,
                 "DurableConfig": {"ExecutionTimeout": 300, "RetentionPeriodInDays": 1},

@@ -16,7 +16,11 @@
 
 static char *order_aliases[] = {"live", "canary", "dev", NULL};
 static struct dd_variable order_environment[] = {
-    {"TABLE", "orders"}, {"AWS_REGION", "us-east-1"}, {"AWS_LAMBDA_FUNCTION_NAME", "order"}};
+    {"TABLE", "orders"},
+    {"AWS_REGION", "us-east-1"},
+    {"AWS_LAMBDA_FUNCTION_NAME", "order"},
+    {"AWS_ENDPOINT_URL_LAMBDA", "http://127.0.0.1:1"},
+    {"PYTHONPATH", "/code"}};
 
 /* `order` is durable and hosted, `tenants` plain, hosted and with tenants, `worker` durable
  * and a worker's. */
@@ -29,7 +33,7 @@ static struct dd_hosted hosted[] = {
         .aliases = order_aliases,
         .description = "Takes orders.",
         .environment = order_environment,
-        .environment_len = 3,
+        .environment_len = DD_COUNT(order_environment),
         .timeout_s = 30,
         .memory_mb = 256,
         .durable = true,
@@ -104,7 +108,7 @@ static void test_a_hosted_function(void **state)
     expect(world, "LoggingConfig.LogFormat", "JSON");
     expect(world, "LoggingConfig.LogGroup", "/aws/lambda/order");
     expect(world, "LoggingConfig.ApplicationLogLevel", "INFO");
-    /* What Lambda sets itself is not shown. */
+    /* What its author did not set is not shown. */
     assert_int_equal(json_object_size(http_world_member(world, "Environment.Variables")), 1);
     expect(world, "Environment.Variables.TABLE", "orders");
     expect_int(world, "DurableConfig.ExecutionTimeout", 3600);

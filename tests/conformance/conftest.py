@@ -1,4 +1,4 @@
-"""The system tests' world, for the tests of this directory."""
+"""The system tests' world, for the tests below this directory."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import importlib.util
 from pathlib import Path
 
 _spec = importlib.util.spec_from_file_location(
-    "system", Path(__file__).parents[2] / "system/conftest.py"
+    "system", Path(__file__).parents[1] / "system/conftest.py"
 )
 assert _spec is not None and _spec.loader is not None
 system = importlib.util.module_from_spec(_spec)

@@ -1,0 +1,12 @@
+# Included at project() by the static presets, before a language is enabled: the compiler
+# and the libraries are made first, and nothing of the machine that builds is found.
+execute_process(
+    COMMAND bash ${CMAKE_CURRENT_LIST_DIR}/libraries.sh ${DD_STATIC_ARCH}
+    COMMAND_ERROR_IS_FATAL ANY)
+file(GLOB prefixes ${DD_STATIC}/*/lib/pkgconfig)
+list(JOIN prefixes ":" prefixes)
+set(ENV{PKG_CONFIG_LIBDIR} "${prefixes}")
+set(ENV{PKG_CONFIG_PATH} "")
+# -s: no symbols, whose names hold the paths of the build.
+string(APPEND CMAKE_EXE_LINKER_FLAGS_INIT " -static -s -Wl,--gc-sections")
+string(APPEND CMAKE_C_FLAGS_INIT " -ffunction-sections -fdata-sections")

@@ -1,0 +1,3 @@
+set(DD_STATIC_ARCH x86_64)
+set(CMAKE_SYSTEM_PROCESSOR x86_64)
+include(${CMAKE_CURRENT_LIST_DIR}/toolchain.cmake)
