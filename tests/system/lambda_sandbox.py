@@ -69,10 +69,28 @@ def reply(request: Any, status: int, body: bytes, **headers: str) -> None:
     request.wfile.write(body)
 
 
+def reply_in_chunks(request: Any, status: int, body: bytes, **headers: str) -> None:
+    request.send_response(status)
+    for name, value in headers.items():
+        request.send_header(name.replace("_", "-"), value)
+    request.send_header("transfer-encoding", "chunked")
+    request.end_headers()
+    for at in range(0, len(body), 7):
+        piece = body[at : at + 7]
+        request.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
+        request.wfile.flush()
+    request.wfile.write(b"0\r\n\r\n")
+
+
+def reply_and_close(request: Any, status: int, body: bytes, **headers: str) -> None:
+    reply(request, status, body, connection="close", **headers)
+
+
 class ExtensionsApi(Server):
     """As much of it as an extension meets."""
 
-    def __init__(self) -> None:
+    def __init__(self, reply: Callable[..., None] = reply) -> None:
+        self.reply = reply
         self.registered: list[tuple[str, Any]] = []
         self.asked = 0  # requests for the next event
         self.events: queue.Queue[dict[str, Any]] = queue.Queue()
@@ -83,15 +101,15 @@ class ExtensionsApi(Server):
             self.registered.append(
                 (request.headers["Lambda-Extension-Name"], json.loads(body)["events"])
             )
-            reply(request, 200, b"{}", Lambda_Extension_Identifier="an-id")
+            self.reply(request, 200, b"{}", Lambda_Extension_Identifier="an-id")
             return
         assert request.path == "/2020-01-01/extension/event/next"
         if request.headers["Lambda-Extension-Identifier"] != "an-id":
-            reply(request, 403, b"{}")
+            self.reply(request, 403, b"{}")
             return
         self.asked += 1
         event = self.events.get()
-        reply(request, 200, json.dumps(event).encode(), Content_Type="application/json")
+        self.reply(request, 200, json.dumps(event).encode(), Content_Type="application/json")
 
     def invoke(self, request_id: str = "r", seconds: float = 30) -> None:
         deadline = int((time.time() + seconds) * 1000)

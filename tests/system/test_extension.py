@@ -17,14 +17,26 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from lambda_sandbox import Between, ExtensionsApi, Layer, lines, start_extension
+from lambda_sandbox import (
+    Between,
+    ExtensionsApi,
+    Layer,
+    lines,
+    reply,
+    reply_and_close,
+    reply_in_chunks,
+    start_extension,
+)
 from peer import Peer
 
 from conftest import World, wait_for
 
 
-def test_it_registers_and_asks_for_the_next_event_at_once(world: World) -> None:
-    api = ExtensionsApi()
+@pytest.mark.parametrize("how", [reply, reply_in_chunks, reply_and_close])
+def test_it_registers_and_asks_for_the_next_event_at_once(
+    world: World, how: Callable[..., None]
+) -> None:
+    api = ExtensionsApi(how)
     extension = start_extension(world, api, DURABLED_SOCKET=str(world.socket))
     wait_for("next", lambda: api.asked == 1)
     assert api.registered == [("durabled", ["INVOKE", "SHUTDOWN"])]
@@ -48,6 +60,25 @@ def test_a_function_that_is_not_durable_sees_no_line_of_ours(world: World) -> No
     api.shut_down("timeout")
     assert extension.popen.wait(10) == 0
     assert extension.output() == ""
+
+
+@pytest.mark.parametrize(
+    ("ours", "lambdas", "tells"),
+    [("DEBUG", "ERROR", True), ("", "TRACE", True), ("", "WARN", False), ("", "", False)],
+)
+def test_the_level_of_its_log(world: World, ours: str, lambdas: str, tells: bool) -> None:
+    api = ExtensionsApi()
+    extension = start_extension(
+        world,
+        api,
+        DURABLED_SOCKET=str(world.socket),
+        DURABLED_LOG_LEVEL=ours,
+        AWS_LAMBDA_LOG_LEVEL=lambdas,
+    )
+    wait_for("next", lambda: api.asked == 1)
+    api.shut_down()
+    assert extension.popen.wait(10) == 0
+    assert any(line["code"] == "EXTENSION_REGISTERED" for line in lines(extension)) == tells
 
 
 def test_it_keeps_nothing_on_disk(world: World) -> None:
@@ -446,9 +477,13 @@ def test_handlers_that_die_while_it_is_frozen(world: World) -> None:
     assert layer.extension.alive()
 
 
-def test_several_functions_at_once(world: World) -> None:
+def test_several_executions_at_once(world: World) -> None:
+    """Each has a call of its own under way, and none waits for another's."""
     layer = Layer(world, "order")
-    futures = [layer.begin({"order": str(i)}, "f:$LATEST") for i in range(5)]
-    assert [f.result() for f in futures] == [(True, {"status": "approved"})] * 5
-    assert layer.between.most_under_way > 1
+    held = threading.Event()
+    layer.between.faults.extend([Between.waits(held)] * 3)
+    futures = [layer.begin({"order": str(i)}, "f:$LATEST") for i in range(3)]
+    wait_for("three calls", lambda: layer.between.under_way == 3)
+    held.set()
+    assert [f.result() for f in futures] == [(True, {"status": "approved"})] * 3
     assert lines(layer.extension)
