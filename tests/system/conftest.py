@@ -113,6 +113,7 @@ class World:
         self.mode = "serve"
         self.cwd = HERE  # of the daemon
         self.daemon: Process | None = None
+        self.variables: dict[str, str] = {}  # of its environment, besides the tests' own
         self.mount: Mount | None = None
         self.within: list[str] = []  # what a daemon is started with: `prlimit ...`
         self.children: list[Process] = []
@@ -126,6 +127,7 @@ class World:
             "DURABLED_SOCKET": str(self.socket),
             "DURABLED_TEST_NOTES": str(self.notes),
             "NO_COLOR": "1",
+            **self.variables,
         }
 
     # -- processes ---------------------------------------------------------

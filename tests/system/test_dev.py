@@ -7,7 +7,6 @@ import sys
 import time
 from typing import Any
 
-import pytest
 from test_hosting import Host, alive
 
 from conftest import HERE, World, wait_for
@@ -72,26 +71,18 @@ def test_a_function_has_its_settings(world: World) -> None:
     assert "order" in said(world) and "Pay" in said(world)
 
 
-def test_a_function_does_not_see_the_shells_variables(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("DURABLED_TEST_OWN", "yes")
-    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:9")
+def test_a_function_does_not_see_the_shells_variables(world: World) -> None:
+    world.variables = {"DURABLED_TEST_OWN": "yes", "AWS_ENDPOINT_URL_S3": "http://127.0.0.1:9"}
     environment = dev(world, F=function()).call({}, "F")[1]["environment"]
     assert "DURABLED_TEST_OWN" not in environment
     assert environment["AWS_ENDPOINT_URL_S3"] == "http://127.0.0.1:9"
 
 
-def test_credentials_are_made_up_only_where_there_are_none(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("HOME", str(world.dir))
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
-        monkeypatch.delenv(name, raising=False)
+def test_credentials_are_made_up_only_where_there_are_none(world: World) -> None:
+    world.variables = {"HOME": str(world.dir)}
     environment = dev(world, F=function()).call({}, "F")[1]["environment"]
     assert environment["AWS_ACCESS_KEY_ID"] == "local"
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "mine")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    world.variables |= {"AWS_ACCESS_KEY_ID": "mine", "AWS_SECRET_ACCESS_KEY": "secret"}
     assert world.daemon
     world.daemon.kill()
     environment = Host(world).call({}, "F")[1]["environment"]
