@@ -11,7 +11,7 @@ run=$root/build/quickstart
 bin=$root/build/release/bin
 sample=$root/client/python/samples/order
 packages=(gcc cmake ninja-build pkg-config libuv1-dev liblmdb-dev libmsgpack-dev
-    libjansson-dev libmicrohttpd-dev libyaml-dev libssl-dev libxxhash-dev python3 python3-venv)
+    libjansson-dev libmicrohttpd-dev libcurl4-openssl-dev libyaml-dev libssl-dev libxxhash-dev python3 python3-venv)
 
 say() { if [ -t 1 ]; then printf '\n\033[1m%s\033[0m\n' "$*"; else printf '\n%s\n' "$*"; fi; }
 note() { printf '   %s\n' "$*"; }

@@ -32,7 +32,7 @@ arm64     | python3-venv qemu-user-static     | arm64_height
 # What every height builds with. -dev packages are the libraries named, with their
 # reasons, in CMakeLists.txt.
 base_packages='gcc libc6-dev binutils cmake ninja-build pkg-config python3
-libuv1-dev liblmdb-dev libmsgpack-dev libjansson-dev libmicrohttpd-dev libyaml-dev libssl-dev libxxhash-dev
+libuv1-dev liblmdb-dev libmsgpack-dev libjansson-dev libmicrohttpd-dev libcurl4-openssl-dev libyaml-dev libssl-dev libxxhash-dev
 libcmocka-dev'
 
 build=$PWD/build

@@ -119,6 +119,9 @@ static void print_help(void)
         "not\n"
         "                                    with --plain-function)\n"
         "       durabled check [--data DIR]  verify a whole store; the daemon must be stopped\n"
+        "       durabled extension           serve the sessions of a Lambda function, over "
+        "AWS's\n"
+        "                                    durable execution API; what a layer runs\n"
         "       durabled --help | --version\n\n"
         "Every option may also be given by the environment variable beside it.\n\n",
         DD_VERSION);

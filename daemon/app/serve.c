@@ -78,20 +78,10 @@ static int64_t log_now(void *user)
     return dd_clock_ms();
 }
 
-/* A log that can't be written must not stop the daemon. */
 static void log_write(void *user, struct dd_span line)
 {
-    size_t done = 0;
-
     (void)user;
-    while (done < line.len) {
-        ssize_t sent = write(STDERR_FILENO, line.data + done, line.len - done);
-
-        if (sent < 0 && errno != EINTR)
-            return;
-        if (sent > 0)
-            done += (size_t)sent;
-    }
+    dd_write_stderr(line);
 }
 
 static void port_random(void *user, void *out_bytes, size_t len)

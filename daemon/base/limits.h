@@ -224,3 +224,32 @@
 #define DD_HOSTED_MEMORY_MB_MAX 32768
 #define DD_HOSTED_DESCRIPTION_MAX 256
 #define DD_HOSTED_RETENTION_DAYS_DEFAULT 14
+
+/* One call of AWS's API. Chosen: connecting takes tens of milliseconds where there is a way,
+ * an answer a few; boto3 waits 5 s and 50 s. A connection that died unseen is given up
+ * after one attempt. */
+#define DD_AWS_CONNECT_MS 5000
+#define DD_AWS_ATTEMPT_MS 15000
+/* A logical call is tried for so long, if its invocation's deadline is no earlier; chosen. */
+#define DD_AWS_CALL_MS 60000
+/* So long before the deadline no call is under way any more: the handler still has to
+ * return; chosen. */
+#define DD_AWS_MARGIN_MS 100
+/* The pause before another attempt: a random part of the first, doubled each time up to the
+ * most, and not less than the least; chosen. */
+#define DD_AWS_BACKOFF_MS 100
+#define DD_AWS_BACKOFF_MAX_MS 5000
+#define DD_AWS_BACKOFF_MIN_MS 10
+/* A connection that was not used for so long is not trusted: sandboxes are frozen, and what
+ * stands between closes it meanwhile. Chosen. */
+#define DD_AWS_IDLE_MS 20000
+/* An answer: Lambda's 6 MB, in which every byte may be escaped, and more. */
+#define DD_AWS_ANSWER_MAX (4u * DD_RESULT_MAX)
+/* Keys are asked for so long before they expire, and no more often than that after a
+ * failure; as AWS's SDKs do. */
+#define DD_AWS_KEYS_EARLY_MS (5 * 60 * 1000)
+#define DD_AWS_KEYS_PAUSE_MS 30000
+#define DD_AWS_KEYS_MS 2000
+#define DD_AWS_KEYS_MAX 65536
+/* Lost sessions of one invocation of a sandbox that are told of; chosen. */
+#define DD_LOST_MAX 16

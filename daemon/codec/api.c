@@ -313,25 +313,30 @@ int dd_api_read_error(struct dd_span json, struct dd_error_object **out, struct 
 
 /* --- writing ----------------------------------------------------------------------------- */
 
-static void write_string(struct dd_buf *out, const msgpack_object_str *string)
+void dd_api_write_string(struct dd_buf *out, struct dd_span text)
 {
     size_t from = 0;
 
     dd_buf_append_byte(out, '"');
-    for (size_t i = 0; i < string->size; i++) {
-        unsigned char c = (unsigned char)string->ptr[i];
+    for (size_t i = 0; i < text.len; i++) {
+        unsigned char c = (unsigned char)text.data[i];
 
         if (c >= 0x20 && c != '"' && c != '\\')
             continue;
-        dd_buf_append(out, string->ptr + from, i - from);
+        dd_buf_append(out, text.data + from, i - from);
         from = i + 1;
         if (c < 0x20)
             dd_buf_printf(out, "\\u%04x", c);
         else
             dd_buf_append(out, (const char[]){'\\', (char)c}, 2);
     }
-    dd_buf_append(out, string->ptr + from, string->size - from);
+    dd_buf_append(out, text.data + from, text.len - from);
     dd_buf_append_byte(out, '"');
+}
+
+static void write_string(struct dd_buf *out, const msgpack_object_str *string)
+{
+    dd_api_write_string(out, dd_span_make(string->ptr, string->size));
 }
 
 static bool is_time(const msgpack_object_str *name)

@@ -1,5 +1,6 @@
-/* JSON of AWS's HTTP API: request bodies to structs, and answers, which are packed as
- * on the socket (wire.h) and written as JSON from that: each shape has one encoder. */
+/* JSON of AWS's HTTP API, from both its sides. Of the service: request bodies to structs, and
+ * answers, which are packed as on the socket (wire.h) and written as JSON from that: each shape
+ * has one encoder. Of its client: request bodies as JSON, and answers to structs. */
 #pragma once
 
 #include "base/buf.h"
@@ -31,3 +32,46 @@ enum dd_api_times { DD_API_SECONDS, DD_API_MILLISECONDS };
 
 /* Appends one packed value as JSON. */
 void dd_api_write(struct dd_buf *out, struct dd_span packed, enum dd_api_times times);
+
+/* Appends a JSON string. */
+void dd_api_write_string(struct dd_buf *out, struct dd_span text);
+
+/* --- of the service's client (api_client.c) ---------------------------------------------- */
+
+/* Appends the body of CheckpointDurableExecution. */
+void dd_api_write_checkpoint(struct dd_buf *out, struct dd_span token,
+                             struct dd_span client_token, const struct dd_update *updates,
+                             size_t updates_len);
+
+/* Operations as the service answers them, of one page or of several. */
+struct dd_api_state {
+    struct dd_text *token; /* CheckpointToken; NULL: none */
+    struct dd_operation *operations;
+    size_t operations_len;
+    struct dd_text *marker; /* NextMarker; NULL or empty: complete */
+};
+void dd_api_state_deinit(struct dd_api_state *state);
+
+/* Read the answer to CheckpointDurableExecution, and to GetDurableExecutionState: add its
+ * operations to `*state`, and set the rest. DD_SERIALIZATION for what is no such answer. */
+int dd_api_read_checkpointed(struct dd_span json, struct dd_api_state *state,
+                             struct dd_error *error) DD_MUST_CHECK;
+int dd_api_read_page(struct dd_span json, struct dd_api_state *state,
+                     struct dd_error *error) DD_MUST_CHECK;
+
+/* Reads an answer that is an error: `header` is its x-amzn-errortype (service-api 1.5).
+ * Gives the type, without what may stand around it, NULL when AWS's API did not write this;
+ * and the message, or NULL. */
+void dd_api_read_failure(struct dd_span header, struct dd_span json, struct dd_text **out_type,
+                         struct dd_text **out_message);
+
+/* Temporary keys, as a credentials endpoint answers them. */
+struct dd_api_keys {
+    struct dd_text *access_key;
+    struct dd_text *secret_key;
+    struct dd_text *token; /* NULL: none */
+    int64_t expires_ms;    /* 0: never */
+};
+int dd_api_read_keys(struct dd_span json, struct dd_api_keys *out,
+                     struct dd_error *error) DD_MUST_CHECK;
+void dd_api_keys_deinit(struct dd_api_keys *keys);

@@ -32,6 +32,26 @@ void dd_http_decode(struct dd_span text, struct dd_buf *out)
     }
 }
 
+static bool is_unreserved(unsigned char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+           c == '-' || c == '_' || c == '.' || c == '~';
+}
+
+void dd_http_encode(struct dd_span text, struct dd_buf *out)
+{
+    static const char digits[] = "0123456789ABCDEF";
+
+    for (size_t i = 0; i < text.len; i++) {
+        unsigned char c = (unsigned char)text.data[i];
+
+        if (is_unreserved(c))
+            dd_buf_append_byte(out, c);
+        else
+            dd_buf_append(out, (const char[]){'%', digits[c >> 4], digits[c & 15]}, 3);
+    }
+}
+
 /* --- the target -------------------------------------------------------------------------- */
 
 /* The bytes of `text` from `from` up to the next `stop`, or to the end. */

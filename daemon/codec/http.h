@@ -7,6 +7,9 @@
 /* Appends `text`, decoded once. A plus is a plus; a broken escape stays as it is. */
 void dd_http_decode(struct dd_span text, struct dd_buf *out);
 
+/* Appends `text` as a label or a value of the query: all but A-Z a-z 0-9 - _ . ~ escaped. */
+void dd_http_encode(struct dd_span text, struct dd_buf *out);
+
 /* Splits "path?query"; no query is an empty one. */
 void dd_http_split(struct dd_span target, struct dd_span *out_path, struct dd_span *out_query);
 

@@ -1,17 +1,13 @@
 /* The AWS shapes over jansson; see json.h. */
 #include "codec/json.h"
 
-#include <jansson.h>
-
 #include "base/alloc.h"
 #include "base/limits.h"
-
-#define LOAD_FLAGS (JSON_ALLOW_NUL | JSON_DECODE_ANY)
+#include "codec/json_priv.h"
 
 /* --- reading ----------------------------------------------------------------------------- */
 
-/* A string member as a text: 1 given, 0 absent or null, -1 another type. */
-static int take_text(const json_t *object, const char *name, struct dd_text **out)
+int json_take_text(const json_t *object, const char *name, struct dd_text **out)
 {
     const json_t *value = json_object_get(object, name);
 
@@ -26,12 +22,22 @@ static int take_text(const json_t *object, const char *name, struct dd_text **ou
                : -1;
 }
 
-/* A time: integer milliseconds. */
-static int64_t take_ms(const json_t *object, const char *name)
+static int64_t take_int(const json_t *object, const char *name)
 {
     const json_t *value = json_object_get(object, name);
 
     return json_is_integer(value) ? (int64_t)json_integer_value(value) : 0;
+}
+
+/* A time: integer milliseconds, or seconds with a fraction (service-api 1.1). */
+static int64_t take_ms(const json_t *object, const char *name, enum dd_api_times times)
+{
+    double seconds;
+
+    if (times == DD_API_MILLISECONDS)
+        return take_int(object, name);
+    seconds = json_number_value(json_object_get(object, name));
+    return seconds > 0 && seconds < 1e12 ? (int64_t)(seconds * 1000 + 0.5) : 0;
 }
 
 /* The strings of an array; NULL when it is none. */
@@ -60,15 +66,16 @@ static struct dd_error_object *take_error(const json_t *object)
 
     if (!json_is_object(object))
         return NULL;
-    (void)take_text(object, "ErrorMessage", &message);
-    (void)take_text(object, "ErrorType", &type);
-    (void)take_text(object, "ErrorData", &data);
+    (void)json_take_text(object, "ErrorMessage", &message);
+    (void)json_take_text(object, "ErrorType", &type);
+    (void)json_take_text(object, "ErrorData", &data);
     stack = take_lines(json_object_get(object, "StackTrace"), &len);
     return dd_error_object_take(type, message, data, stack, len);
 }
 
 /* The details object of an operation's type (service-api 3.3). */
-static void take_details(const json_t *object, struct dd_operation *operation)
+static bool take_details(const json_t *object, enum dd_api_times times,
+                         struct dd_operation *operation)
 {
     static const char *const names[] = {
         [DD_TYPE_EXECUTION] = "ExecutionDetails",
@@ -79,44 +86,41 @@ static void take_details(const json_t *object, struct dd_operation *operation)
         [DD_TYPE_CHAINED_INVOKE] = "ChainedInvokeDetails",
     };
     const json_t *details = json_object_get(object, names[operation->type]);
+    const char *result = operation->type == DD_TYPE_EXECUTION ? "InputPayload" : "Result";
 
     if (!json_is_object(details))
-        return;
-    (void)take_text(details, operation->type == DD_TYPE_EXECUTION ? "InputPayload" : "Result",
-                    &operation->result);
-    (void)take_text(details, "CallbackId", &operation->callback_id);
+        return true;
     operation->error = take_error(json_object_get(details, "Error"));
     operation->replay_children = json_is_true(json_object_get(details, "ReplayChildren"));
-    operation->attempt = (uint32_t)take_ms(details, "Attempt");
+    operation->attempt = (uint32_t)take_int(details, "Attempt");
     operation->due_ms = operation->type == DD_TYPE_WAIT
-                            ? take_ms(details, "ScheduledEndTimestamp")
-                            : take_ms(details, "NextAttemptTimestamp");
+                            ? take_ms(details, "ScheduledEndTimestamp", times)
+                            : take_ms(details, "NextAttemptTimestamp", times);
+    return json_take_text(details, result, &operation->result) >= 0 &&
+           json_take_text(details, "CallbackId", &operation->callback_id) >= 0;
 }
 
-static int take_operation(const json_t *object, struct dd_operation *operation,
-                          struct dd_error *error)
+bool json_take_operation(const json_t *object, enum dd_api_times times,
+                         struct dd_operation *operation)
 {
     struct dd_text *type = NULL, *status = NULL;
     bool good;
 
-    good = take_text(object, "Id", &operation->id) > 0 &&
-           take_text(object, "ParentId", &operation->parent_id) >= 0 &&
-           take_text(object, "Name", &operation->name) >= 0 &&
-           take_text(object, "SubType", &operation->sub_type) >= 0;
-    (void)take_text(object, "Type", &type);
-    (void)take_text(object, "Status", &status);
+    good = json_take_text(object, "Id", &operation->id) > 0 &&
+           json_take_text(object, "ParentId", &operation->parent_id) >= 0 &&
+           json_take_text(object, "Name", &operation->name) >= 0 &&
+           json_take_text(object, "SubType", &operation->sub_type) >= 0;
+    (void)json_take_text(object, "Type", &type);
+    (void)json_take_text(object, "Status", &status);
     operation->type = dd_operation_type_parse(dd_text_span(type));
     operation->status = dd_operation_status_parse(dd_text_span(status));
     dd_text_unref(type);
     dd_text_unref(status);
     if (!good || !operation->type || !operation->status)
-        return dd_fail(
-            error, DD_INVALID_PARAMETER,
-            "event: InitialExecutionState.Operations has an entry that is no operation");
-    operation->start_ms = take_ms(object, "StartTimestamp");
-    operation->end_ms = take_ms(object, "EndTimestamp");
-    take_details(object, operation);
-    return 0;
+        return false;
+    operation->start_ms = take_ms(object, "StartTimestamp", times);
+    operation->end_ms = take_ms(object, "EndTimestamp", times);
+    return take_details(object, times, operation);
 }
 
 static int take_state(const json_t *state, struct dd_event *event, struct dd_error *error)
@@ -125,12 +129,16 @@ static int take_state(const json_t *state, struct dd_event *event, struct dd_err
     int rc = 0;
 
     if (!json_is_object(state) || (operations && !json_is_array(operations)) ||
-        take_text(state, "NextMarker", &event->marker) < 0)
+        json_take_text(state, "NextMarker", &event->marker) < 0)
         return dd_fail(error, DD_INVALID_PARAMETER, "event: InitialExecutionState is damaged");
     event->operations = dd_alloc_array(json_array_size(operations), sizeof *event->operations);
     for (size_t i = 0; rc == 0 && i < json_array_size(operations); i++) {
         event->operations_len++;
-        rc = take_operation(json_array_get(operations, i), &event->operations[i], error);
+        if (!json_take_operation(json_array_get(operations, i), DD_API_MILLISECONDS,
+                                 &event->operations[i]))
+            rc = dd_fail(
+                error, DD_INVALID_PARAMETER,
+                "event: InitialExecutionState.Operations has an entry that is no operation");
     }
     return rc;
 }
@@ -152,12 +160,13 @@ static void take_updated(const json_t *ids, struct dd_event *event)
 
 int dd_json_parse_event(struct dd_span json, struct dd_event *out_event, struct dd_error *error)
 {
-    json_t *root = json_loadb(json.data, json.len, LOAD_FLAGS, NULL);
+    json_t *root = json_loadb(json.data, json.len, JSON_LOAD_FLAGS, NULL);
     int rc;
 
     *out_event = (struct dd_event){0};
-    if (!json_is_object(root) || take_text(root, "DurableExecutionArn", &out_event->arn) <= 0 ||
-        take_text(root, "CheckpointToken", &out_event->token) <= 0)
+    if (!json_is_object(root) ||
+        json_take_text(root, "DurableExecutionArn", &out_event->arn) <= 0 ||
+        json_take_text(root, "CheckpointToken", &out_event->token) <= 0)
         rc = dd_fail(error, DD_INVALID_PARAMETER,
                      "event: no DurableExecutionArn and CheckpointToken; the function was not "
                      "invoked as a durable one");
@@ -169,6 +178,31 @@ int dd_json_parse_event(struct dd_span json, struct dd_event *out_event, struct 
     if (rc)
         dd_event_deinit(out_event);
     return rc;
+}
+
+int dd_json_parse_sandbox_event(struct dd_span json, struct dd_sandbox_event *out_event,
+                                struct dd_error *error)
+{
+    json_t *root = json_loadb(json.data, json.len, JSON_LOAD_FLAGS, NULL);
+    bool good;
+
+    *out_event = (struct dd_sandbox_event){.deadline_ms = take_int(root, "deadlineMs")};
+    good = json_take_text(root, "eventType", &out_event->type) > 0 &&
+           json_take_text(root, "requestId", &out_event->request_id) >= 0 &&
+           json_take_text(root, "shutdownReason", &out_event->reason) >= 0;
+    json_decref(root);
+    if (good)
+        return 0;
+    dd_sandbox_event_deinit(out_event);
+    return dd_fail(error, DD_SERIALIZATION, "what it tells is no event");
+}
+
+void dd_sandbox_event_deinit(struct dd_sandbox_event *event)
+{
+    dd_text_unref(event->type);
+    dd_text_unref(event->request_id);
+    dd_text_unref(event->reason);
+    *event = (struct dd_sandbox_event){0};
 }
 
 void dd_event_deinit(struct dd_event *event)
@@ -201,13 +235,13 @@ static enum dd_execution_status output_status(const json_t *root)
 
 void dd_json_parse_output(struct dd_span json, struct dd_outcome *out_outcome)
 {
-    json_t *root = json.data ? json_loadb(json.data, json.len, LOAD_FLAGS, NULL) : NULL;
+    json_t *root = json.data ? json_loadb(json.data, json.len, JSON_LOAD_FLAGS, NULL) : NULL;
     const json_t *error = json_object_get(root, "Error");
 
     *out_outcome = (struct dd_outcome){.kind = DD_OUTCOME_RETURNED};
     out_outcome->status = output_status(root);
     out_outcome->malformed = out_outcome->status == DD_EXECUTION_NONE ||
-                             take_text(root, "Result", &out_outcome->result) < 0 ||
+                             json_take_text(root, "Result", &out_outcome->result) < 0 ||
                              (error && !json_is_null(error) && !json_is_object(error));
     out_outcome->error = take_error(error);
     json_decref(root);
@@ -215,12 +249,12 @@ void dd_json_parse_output(struct dd_span json, struct dd_outcome *out_outcome)
 
 struct dd_error_object *dd_json_parse_failure(struct dd_span json, struct dd_span type)
 {
-    json_t *root = json.data ? json_loadb(json.data, json.len, LOAD_FLAGS, NULL) : NULL;
+    json_t *root = json.data ? json_loadb(json.data, json.len, JSON_LOAD_FLAGS, NULL) : NULL;
     struct dd_text *message, *given, **stack;
     uint32_t len;
 
-    (void)take_text(root, "errorMessage", &message);
-    if (take_text(root, "errorType", &given) <= 0 || given->len == 0) {
+    (void)json_take_text(root, "errorMessage", &message);
+    if (json_take_text(root, "errorType", &given) <= 0 || given->len == 0) {
         dd_text_unref(given);
         given = dd_text_new(type);
     }
@@ -240,11 +274,11 @@ void dd_json_parse_line(struct dd_span line, struct dd_text **out_level,
                         struct dd_text **out_message)
 {
     json_t *root = line.len > 0 && line.data[0] == '{'
-                       ? json_loadb(line.data, line.len, LOAD_FLAGS, NULL)
+                       ? json_loadb(line.data, line.len, JSON_LOAD_FLAGS, NULL)
                        : NULL;
 
-    (void)take_text(root, "level", out_level);
-    if (take_text(root, "message", out_message) <= 0)
+    (void)json_take_text(root, "level", out_level);
+    if (json_take_text(root, "message", out_message) <= 0)
         *out_message = dd_text_new(line);
     json_decref(root);
 }

@@ -24,6 +24,17 @@ int dd_json_parse_event(struct dd_span json, struct dd_event *out_event,
                         struct dd_error *error) DD_MUST_CHECK;
 void dd_event_deinit(struct dd_event *event);
 
+/* What the Extensions API tells of the sandbox. */
+struct dd_sandbox_event {
+    struct dd_text *type;       /* eventType: "INVOKE", "SHUTDOWN" */
+    struct dd_text *request_id; /* of INVOKE */
+    struct dd_text *reason;     /* of SHUTDOWN */
+    int64_t deadline_ms;        /* 0: none */
+};
+int dd_json_parse_sandbox_event(struct dd_span json, struct dd_sandbox_event *out_event,
+                                struct dd_error *error) DD_MUST_CHECK;
+void dd_sandbox_event_deinit(struct dd_sandbox_event *event);
+
 /* Writes the event of an invocation: no operations, and the marker under which
  * dd_execution_state() answers its first page. */
 void dd_json_write_envelope(struct dd_buf *out, const struct dd_envelope *envelope);

@@ -12,27 +12,7 @@
 #define ALGORITHM "AWS4-HMAC-SHA256"
 #define TERMINATOR "aws4_request"
 
-/* --- escapes ----------------------------------------------------------------------------- */
-
-static bool is_unreserved(unsigned char c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-           c == '-' || c == '_' || c == '.' || c == '~';
-}
-
-static void escape(struct dd_span text, struct dd_buf *out)
-{
-    static const char digits[] = "0123456789ABCDEF";
-
-    for (size_t i = 0; i < text.len; i++) {
-        unsigned char c = (unsigned char)text.data[i];
-
-        if (is_unreserved(c))
-            dd_buf_append_byte(out, c);
-        else
-            dd_buf_append(out, (const char[]){'%', digits[c >> 4], digits[c & 15]}, 3);
-    }
-}
+/* --- text -------------------------------------------------------------------------------- */
 
 static char lower(char c)
 {
@@ -81,7 +61,7 @@ static void append_path(struct dd_span path, struct dd_buf *out)
             continue;
         }
         dd_buf_append_byte(out, '/');
-        escape(segment, out);
+        dd_http_encode(segment, out);
     }
     if (out->len == from || path.data[path.len - 1] == '/')
         dd_buf_append_byte(out, '/');
@@ -102,7 +82,7 @@ static void append_escaped(struct parameters *parameters, struct dd_span text)
 {
     dd_buf_clear(&parameters->decoded);
     dd_http_decode(text, &parameters->decoded);
-    escape(dd_buf_span(&parameters->decoded), &parameters->bytes);
+    dd_http_encode(dd_buf_span(&parameters->decoded), &parameters->bytes);
 }
 
 static int compare_spans(const void *a, const void *b)

@@ -241,10 +241,26 @@ static size_t text_size(const struct dd_text *text)
     return text ? text->len : 0;
 }
 
+/* Bytes of `text` inside a JSON string. */
+static size_t json_size(const struct dd_text *text)
+{
+    size_t size = text_size(text);
+
+    for (size_t i = 0; i < text_size(text); i++) {
+        unsigned char c = (unsigned char)text->data[i];
+
+        if (c == '"' || c == '\\')
+            size++;
+        else if (c < 0x20)
+            size += 5;
+    }
+    return size;
+}
+
 size_t dd_update_size(const struct dd_update *update)
 {
     return 160 + text_size(update->id) + text_size(update->parent_id) +
-           text_size(update->name) + text_size(update->sub_type) + text_size(update->payload) +
+           text_size(update->name) + text_size(update->sub_type) + json_size(update->payload) +
            text_size(update->function_name) + text_size(update->tenant_id) +
            dd_error_object_size(update->error);
 }

@@ -160,5 +160,6 @@ void dd_update_copy(struct dd_update *to, const struct dd_update *from);
 void dd_update_deinit(struct dd_update *update);
 
 /* Bytes the update counts for in a batch (sdk-semantics 8.1): its members as
- * compact JSON, near enough: text lengths plus 160 for keys and punctuation. */
+ * compact JSON, near enough: text lengths plus 160 for keys and punctuation, and what a
+ * payload, which often is JSON itself, has to escape. */
 size_t dd_update_size(const struct dd_update *update);

@@ -313,17 +313,25 @@ struct dd_engine *dd_engine_new(const struct dd_engine_config *config, int64_t n
 
     engine->config = *config;
     engine->service = config->service;
-    memcpy(engine->service.secret, dd_journal_secret(config->journal),
-           sizeof engine->service.secret);
+    dd_assert(!config->journal == (config->aws != NULL));
+    engine->backend = config->aws ? &dd_backend_aws : &dd_backend_service;
+    if (config->journal)
+        memcpy(engine->service.secret, dd_journal_secret(config->journal),
+               sizeof engine->service.secret);
+    else
+        engine->aws = dd_aws_new(engine);
     dd_gate_init(&engine->gate);
     dd_list_init(&engine->lru);
     dd_list_init(&engine->peers);
     dd_list_init(&engine->workers);
     dd_list_init(&engine->timeouts);
     dd_list_init(&engine->exchanges);
+    dd_list_init(&engine->lost);
     engine->now_ms = engine->started_ms = now_ms;
     config->ports.random(config->ports.user, &seed, sizeof seed);
     dd_rng_seed(&engine->jitter, seed);
+    if (!config->journal)
+        return engine;
     dd_host_open(engine);
     dd_dispatch_recover(engine);
     engine->dispatch_wanted = true;
@@ -339,6 +347,9 @@ void dd_engine_free(struct dd_engine *engine)
     dd_gate_open(&engine->gate, UINT64_MAX);
     dd_dispatch_free(engine);
     dd_host_free(engine);
+    dd_aws_free(engine->aws);
+    dd_sessions_forget_lost(engine);
+    dd_text_unref(engine->invoked);
     while ((resident = dd_map_next(&engine->residents, &at)) != NULL) {
         dd_execution_free(resident->execution);
         dd_free(resident);
@@ -382,10 +393,32 @@ static void tell_room(struct dd_engine *engine)
                DD_LOG_TEXT("data", dd_span_cstr(engine->config.data)));
 }
 
+void dd_engine_fetched(struct dd_engine *engine, void *owner,
+                       const struct dd_fetch_answer *answer, int64_t now_ms)
+{
+    struct dd_fetch_owner *waiting = owner;
+
+    engine->now_ms = now_ms;
+    waiting->done(waiting, answer);
+}
+
+void dd_engine_invoked(struct dd_engine *engine, struct dd_span request_id, int64_t deadline_ms,
+                       int64_t now_ms)
+{
+    engine->now_ms = now_ms;
+    dd_text_unref(engine->invoked);
+    (void)dd_text_try_new(request_id, &engine->invoked);
+    engine->invoked_until_ms = deadline_ms;
+    dd_sessions_forget_lost(engine);
+}
+
 void dd_engine_turn(struct dd_engine *engine, int64_t now_ms)
 {
     engine->now_ms = now_ms;
-    if (!engine->failed) {
+    if (!engine->config.journal) {
+        dd_sessions_due(engine);
+        dd_aws_due(engine);
+    } else if (!engine->failed) {
         due_executions(engine);
         dd_sessions_due(engine);
         dd_dispatch_due(engine);
@@ -422,6 +455,8 @@ int64_t dd_engine_next_due(struct dd_engine *engine)
 
     if (engine->failed)
         return 0;
+    if (!engine->config.journal)
+        return earlier(dd_sessions_next_due(engine), dd_aws_next_due(engine));
     if (!dd_list_empty(&engine->gate.actions) &&
         dd_container_of(engine->gate.actions.next, struct dd_gate_action, node)->position <=
             dd_journal_durable(engine->config.journal))
@@ -451,7 +486,7 @@ void dd_engine_stop(struct dd_engine *engine, int64_t now_ms)
 
 bool dd_engine_quiet(const struct dd_engine *engine)
 {
-    return engine->failed ||
+    return engine->failed || !engine->config.journal ||
            (dd_list_empty(&engine->gate.actions) && dd_journal_idle(engine->config.journal));
 }
 

@@ -22,13 +22,30 @@ struct dd_peer;
 struct dd_runtime_call;
 struct dd_sandbox;
 
+/* Where AWS's durable execution API is, and with which keys it is asked. Texts are borrowed,
+ * those that are not there are NULL. */
+struct dd_aws_config {
+    const char *endpoint; /* "https://HOST[:PORT][/PATH]", without a slash at its end */
+    const char *region;
+    const char *access_key, *secret_key, *session_token;
+    /* Where keys are asked for when there are none of these, and what is sent along: a text, or
+     * what a file holds then. */
+    const char *keys_url;
+    const char *keys_authorization;
+    const char *keys_authorization_file;
+};
+
 struct dd_engine_config {
     struct dd_service_config service; /* the secret comes from the journal */
-    struct dd_journal *journal;       /* borrowed; its on_durable calls dd_engine_durable */
+    /* Borrowed; its on_durable calls dd_engine_durable. NULL: the engine has no executions of
+     * its own. It serves sessions, whose backend is `aws`, and what is asked of the daemon. */
+    struct dd_journal *journal;
+    const struct dd_aws_config
+        *aws; /* borrowed; given when there is no journal, and then only */
     struct dd_ports ports;
     struct dd_log *log;  /* borrowed; the level may be changed by a call */
     const char *version; /* what the daemon says of itself; borrowed */
-    const char *mode;    /* "serve" or "dev" */
+    const char *mode;    /* "serve", "dev" or "extension" */
     const char *socket;
     const char *data;
     const char *http_hosts; /* names besides loopback's that HTTP requests may be for */
@@ -90,6 +107,18 @@ void dd_engine_process_wrote(struct dd_engine *engine, struct dd_sandbox *sandbo
                              struct dd_span line, int64_t now_ms);
 void dd_engine_process_ended(struct dd_engine *engine, struct dd_sandbox *sandbox,
                              int64_t status, int signal, int64_t now_ms);
+
+/* What struct dd_fetch_events tells of a request. */
+void dd_engine_fetched(struct dd_engine *engine, void *owner,
+                       const struct dd_fetch_answer *answer, int64_t now_ms);
+
+/* The sandbox that this process is in was given an invocation: a session that names it has
+ * this deadline, if its client gives none. */
+void dd_engine_invoked(struct dd_engine *engine, struct dd_span request_id, int64_t deadline_ms,
+                       int64_t now_ms);
+
+/* The sandbox ends: writes a line for each session that is open. */
+void dd_engine_report_open(struct dd_engine *engine, struct dd_span reason, int64_t now_ms);
 
 /* The code of hosted function `index` has changed: its processes end once they are idle. */
 void dd_engine_reload(struct dd_engine *engine, size_t index, int64_t now_ms);

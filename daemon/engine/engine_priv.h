@@ -28,6 +28,8 @@ struct dd_resident {
 
 struct dd_engine {
     struct dd_engine_config config;
+    const struct dd_backend *backend;
+    struct dd_aws *aws; /* NULL: the backend is the service of this process */
     struct dd_service_config service;
     struct dd_gate gate;
     struct dd_map residents; /* id bytes -> dd_resident */
@@ -50,7 +52,12 @@ struct dd_engine {
     struct dd_list exchanges;  /* of dd_exchange */
     struct dd_host *hosts;     /* one for each hosted function */
     size_t sandboxes;
-    const char *http; /* the API's address; NULL: none */
+    const char *http;        /* the API's address; NULL: none */
+    struct dd_text *invoked; /* request id of the sandbox's invocation; NULL: not known */
+    int64_t invoked_until_ms;
+    bool attached_told;
+    struct dd_list lost; /* of dd_lost: sessions that the sandbox's last invocation lost */
+    size_t lost_len;
 
     int64_t now_ms; /* of the event being handled */
     int64_t started_ms;
@@ -375,7 +382,56 @@ void dd_sandbox_failed(struct dd_sandbox *sandbox, struct dd_error_object *failu
 /* Gives an invocation to a sandbox that has asked for one. */
 void dd_runtime_give(struct dd_sandbox *sandbox, struct dd_uuid execution);
 
-/* --- sessions.c: sessions over the embedded service -------------------------------------- */
+/* --- what sessions go to ------------------------------------------------------------------ */
+
+/* The API call of a session that is in flight: the head of the backend's own struct. */
+struct dd_backend_call {
+    struct dd_attached *attached; /* NULL once the session is gone */
+    bool load;
+};
+
+/* What a session's checkpoints and loads go to, through AWS's own interface: the embedded
+ * service of this process, or AWS's API. Each gives the call, and answers it later with
+ * dd_session_answered(), never from inside. */
+struct dd_backend {
+    struct dd_backend_call *(*checkpoint)(struct dd_attached *attached, struct dd_span token,
+                                          const struct dd_update *updates, size_t updates_len);
+    struct dd_backend_call *(*load)(struct dd_attached *attached, struct dd_span token,
+                                    struct dd_span marker);
+    /* Its session is gone: nobody waits for the answer. */
+    void (*abandon)(struct dd_backend_call *call);
+};
+extern const struct dd_backend dd_backend_service; /* backend_service.c */
+extern const struct dd_backend dd_backend_aws;     /* backend_aws.c */
+
+/* All borrowed. */
+struct dd_backend_answer {
+    struct dd_error_object *failure; /* NULL: it was done, and the rest is what it gave */
+    bool retryable;                  /* as in dd_session_refused() */
+    struct dd_span token;
+    const struct dd_operation *operations;
+    size_t operations_len;
+    struct dd_span marker;
+};
+
+/* Gives the session the answer; its backend frees the call after that. */
+void dd_session_answered(struct dd_backend_call *call, const struct dd_backend_answer *answer);
+
+/* What a request of the port `fetch` stands for; embedded in what waits for it. */
+struct dd_fetch_owner {
+    void (*done)(struct dd_fetch_owner *owner, const struct dd_fetch_answer *answer);
+};
+
+/* --- backend_aws.c ------------------------------------------------------------------------ */
+
+struct dd_aws;
+struct dd_aws *dd_aws_new(struct dd_engine *engine);
+/* Every session is gone. */
+void dd_aws_free(struct dd_aws *aws);
+void dd_aws_due(struct dd_engine *engine);
+int64_t dd_aws_next_due(const struct dd_engine *engine);
+
+/* --- sessions.c --------------------------------------------------------------------------- */
 
 struct dd_attached {
     uint64_t id;
@@ -392,7 +448,23 @@ struct dd_attached {
     struct dd_list joins;            /* of dd_join */
     struct dd_backend_call *backend; /* the checkpoint or load in flight */
     int64_t due_ms;                  /* as last pushed on the heap; 0: none */
+    int64_t began_ms;
+    int64_t deadline_ms; /* of its invocation; 0: none is known */
+    uint32_t calls;      /* requests made for it */
+    int64_t slowest_ms;  /* of them */
 };
+
+/* What is told of a session that was lost, once it is known why. */
+struct dd_lost {
+    struct dd_list node;
+    struct dd_text *arn;
+    struct dd_text *request_id;
+    int64_t running; /* bodies */
+    bool api_call;   /* one was under way */
+    int64_t ms;      /* since its begin */
+    int64_t left_ms; /* until its deadline; 0: none is known */
+};
+void dd_sessions_forget_lost(struct dd_engine *engine);
 
 /* A connection that joined a session of another. */
 struct dd_join {

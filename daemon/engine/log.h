@@ -97,6 +97,45 @@ enum dd_level { DD_LEVEL_DEBUG, DD_LEVEL_INFO, DD_LEVEL_WARN, DD_LEVEL_ERROR };
       "Deploy the former code for this execution, or stop it and start it anew.")              \
     X(SESSION_LOST, DEBUG, "session lost", "Its connection closed before its end.",            \
       "Nothing; see the worker's line.")                                                       \
+    X(SESSION_BEGUN, DEBUG, "session begun",                                                   \
+      "A handler attached to the extension; `deadline` is when its invocation must have "      \
+      "ended.",                                                                                \
+      "Nothing.")                                                                              \
+    X(SESSION_ENDED, INFO, "session ended",                                                    \
+      "One line per invocation of a durable function that the extension served: SUCCEEDED, "   \
+      "FAILED, PENDING, or RETRIED, when the function was told to raise.",                     \
+      "If it failed: look at `error_type`, and at the function's own log.")                    \
+    X(SESSION_OPEN, WARN, "the sandbox ends within an invocation",                             \
+      "The runtime was ended by its Timeout or a failure, as `reason` says, while a handler "  \
+      "was attached. What was not acknowledged runs again in the next invocation.",            \
+      "If it was the Timeout: give the function a longer one, or the step a shorter way.")     \
+    X(ATTACHED, INFO, "durabled serves this function",                                         \
+      "The first session of this sandbox; functions that are not durable have no line.",       \
+      "Nothing.")                                                                              \
+    X(EXTENSION_REGISTERED, DEBUG, "extension registered", "The Extensions API knows it.",     \
+      "Nothing.")                                                                              \
+    X(EXTENSION_INVOKED, DEBUG, "sandbox invoked",                                             \
+      "The Extensions API told of an invocation.", "Nothing.")                                 \
+    X(EXTENSION_SHUTDOWN, DEBUG, "sandbox shut down", "The Extensions API said so.",           \
+      "Nothing.")                                                                              \
+    X(EXTENSION_FAILED, ERROR, "the Extensions API cannot be used",                            \
+      "It refused or did not answer; it is asked again.",                                      \
+      "See `error`; the file in /opt/extensions must have the name that it registers.")        \
+    X(SOCKET_FAILED, ERROR, "no socket",                                                       \
+      "Handlers cannot attach: their invocations fail, and are retried.",                      \
+      "Do what `error` "                                                                       \
+      "says.")                                                                                 \
+    X(API_RETRIED, DEBUG, "an API call is tried again",                                        \
+      "AWS's durable execution API throttled, failed, or was not reached.", "Nothing.")        \
+    X(API_FAILED, WARN, "an API call failed",                                                  \
+      "AWS's durable execution API refused, or was not reached in time. With `retryable` the " \
+      "invocation fails and Lambda runs it again; else the execution has failed.",             \
+      "Look at `error_type` and `error`: the function's role needs "                           \
+      "lambda:CheckpointDurableExecution and lambda:GetDurableExecutionState, and a way to "   \
+      "the endpoint.")                                                                         \
+    X(KEYS_FAILED, WARN, "no credentials",                                                     \
+      "The endpoint for credentials refused, or was not reached; it is asked again.",          \
+      "See `error`.")                                                                          \
     X(PEER_SLOW, DEBUG, "peer reads slowly", "Its backlog is full; its calls wait.",           \
       "Nothing.")                                                                              \
     X(CLOCK_STEPPED, WARN, "the clock was stepped",                                            \

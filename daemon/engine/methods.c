@@ -413,7 +413,7 @@ static void session_log(struct dd_peer *peer, struct dd_params *params)
     dd_wire_write_line(&line, time_ms, level, message,
                        given ? dd_buf_span(&raw) : DD_SPAN_NONE);
     dd_buf_deinit(&raw);
-    if (!line.failed) {
+    if (!line.failed && peer->engine->config.journal) {
         dd_journal_log(peer->engine->config.journal, attached->execution, dd_buf_span(&line));
         dd_watch_wake(peer->engine, attached->execution);
     }
@@ -1063,12 +1063,13 @@ static int daemon_status(struct dd_pending *pending, struct dd_params *params,
     struct dd_engine *engine = pending->engine;
     const struct dd_engine_config *config = &engine->config;
     struct dd_journal *journal = config->journal;
-    struct dd_store_usage usage;
+    struct dd_store_usage usage = {0};
     msgpack_packer packer;
 
     (void)params;
     (void)error;
-    dd_journal_usage(journal, &usage);
+    if (journal)
+        dd_journal_usage(journal, &usage);
     dd_pack_init(&packer, &pending->result);
     msgpack_pack_map(&packer, engine->http ? 21 : 20);
     pack_cstr(&packer, "version", config->version);
@@ -1091,8 +1092,9 @@ static int daemon_status(struct dd_pending *pending, struct dd_params *params,
     pack_int(&packer, "store_bytes_max", (int64_t)usage.max_bytes);
     pack_int(&packer, "disk_free_bytes", (int64_t)usage.disk_free_bytes);
     dd_pack_cstr(&packer, "accepting");
-    dd_pack_bool(&packer, !engine->stopping && dd_journal_accepts(journal, NULL) == 0);
-    pack_int(&packer, "commits", (int64_t)dd_journal_commits(journal));
+    dd_pack_bool(&packer,
+                 !engine->stopping && journal && dd_journal_accepts(journal, NULL) == 0);
+    pack_int(&packer, "commits", journal ? (int64_t)dd_journal_commits(journal) : 0);
     pack_int(&packer, "now_ms", engine->now_ms);
     dd_pending_answer(pending);
     return 0;
@@ -1143,6 +1145,13 @@ static int find_method(struct dd_span name, int64_t level)
     return -1;
 }
 
+/* Whether an engine without executions of its own has this method. */
+static bool is_sessions(const struct method *method)
+{
+    return method->run == hello || strncmp(method->name, "session.", 8) == 0 ||
+           strncmp(method->name, "daemon.", 7) == 0;
+}
+
 const char *dd_method_name(int method)
 {
     return method < 0 ? "unknown" : methods[method].name;
@@ -1162,6 +1171,11 @@ void dd_method_call(struct dd_pending *pending, const struct dd_rpc *rpc)
                      level);
     else if (pending->peer->level == 0 && methods[pending->method].run != hello)
         rc = dd_fail(&error, DD_OUT_OF_ORDER, "hello comes first");
+    else if (!pending->engine->config.journal && !is_sessions(&methods[pending->method]))
+        rc = dd_fail(&error, DD_UNKNOWN_METHOD,
+                     "%s: this daemon serves the sessions of a Lambda function; executions are "
+                     "AWS's, see its API",
+                     methods[pending->method].name);
     else
         rc = methods[pending->method].run(pending, &params, &error);
     if (rc)

@@ -9,6 +9,8 @@
 #include "base/error.h"
 #include "base/span.h"
 
+struct dd_buf;
+struct dd_fetch_request;
 struct dd_process;
 struct dd_process_spec;
 
@@ -24,6 +26,13 @@ struct dd_ports {
      * then nothing is told. NULL: none are hosted. */
     int (*process_start)(void *user, const struct dd_process_spec *spec, void *owner,
                          struct dd_process *out, struct dd_error *error);
+    /* Begins a request to another service, which `owner` stands for in what is told of it
+     * (struct dd_fetch_events): always told, once, unless it is cancelled before. Gives what
+     * names it to fetch_cancel. NULL: none are made. */
+    void *(*fetch)(void *user, const struct dd_fetch_request *request, void *owner);
+    void (*fetch_cancel)(void *user, void *fetch);
+    /* Appends what a small file holds; false when it can't be read. */
+    bool (*read_file)(void *user, const char *path, struct dd_buf *out);
 };
 
 /* Who is at the other end, from the kernel. `started` tells a process from a
@@ -101,6 +110,51 @@ struct dd_http_events {
                        const struct dd_http_reply *reply);
     /* Its peer is gone before the answer, which is sent no more. */
     void (*cancelled)(void *user, void *exchange);
+};
+
+/* --- requests to other services (optional) ------------------------------------------------ */
+
+/* One HTTP request. Borrowed for the call that begins it, but for the body, which is
+ * borrowed until its end is told or it is cancelled. */
+struct dd_fetch_request {
+    const char *method;
+    const char *url;
+    const struct dd_http_header *headers;
+    size_t headers_len;
+    struct dd_span body;
+    int64_t connect_ms; /* at most, until it is connected, TLS included */
+    int64_t timeout_ms; /* at most, until the whole answer is there */
+    size_t answer_max;  /* bytes of the answer's body */
+    bool fresh;         /* over a new connection: those kept may be dead unseen */
+    bool direct;        /* past any proxy that the environment names */
+};
+
+enum dd_fetch_outcome {
+    DD_FETCH_ANSWERED,
+    DD_FETCH_UNREACHABLE, /* no name, no route, refused, not connected in time: nothing was sent
+                           */
+    DD_FETCH_UNTRUSTED,   /* the peer could not be verified: nothing was sent */
+    DD_FETCH_BROKEN,      /* the connection ended, or what came is no HTTP; as the next two: the
+                             request may have been carried out */
+    DD_FETCH_LATE,
+    DD_FETCH_TOO_LARGE,
+};
+
+/* What came of it. Borrowed for the call that tells it. */
+struct dd_fetch_answer {
+    enum dd_fetch_outcome outcome;
+    const char *text; /* unless ANSWERED: why, for people */
+    int status;
+    struct dd_span body;
+    /* The value of a header, whatever the case of its name; absent when there is none. */
+    struct dd_span (*header)(const struct dd_fetch_answer *answer, const char *name);
+    void *user;
+};
+
+/* The loop calls this, never from inside a call of the port. */
+struct dd_fetch_events {
+    void *user;
+    void (*fetched)(void *user, void *owner, const struct dd_fetch_answer *answer);
 };
 
 /* --- processes of hosted functions ------------------------------------------------------- */

@@ -1,26 +1,20 @@
-/* Sessions over the embedded service: the session engine's checkpoints and
- * loads go to the service engine in this process, and come back through the
- * gate, once what they did is durable. They meet at AWS's own interface and
- * nowhere else, so another backend may stand here. */
+/* Sessions: calls of clients to the session engine and its answers back. Its checkpoints and
+ * loads go to the backend (struct dd_backend), through AWS's own interface and nowhere else. */
 #include "engine/engine_priv.h"
 
 #include "base/alloc.h"
 #include "base/limits.h"
 #include "codec/json.h"
 #include "engine/methods.h"
+#include "proto/level.h"
 
-/* The API call of a session that is in flight, with its answer. */
-struct dd_backend_call {
-    struct dd_gate_action action;
-    struct dd_attached *attached; /* NULL once the session is gone */
-    bool load;
-    struct dd_checkpointed checkpointed;
-    struct dd_operation *operations; /* of a page, copied: the execution may change */
-    size_t operations_len;
-    struct dd_text *marker;
-    int status; /* 0, or the code of `error` */
-    struct dd_error error;
-};
+#if defined(__x86_64__)
+#define DD_ARCHITECTURE "x86_64"
+#elif defined(__aarch64__)
+#define DD_ARCHITECTURE "arm64"
+#else
+#define DD_ARCHITECTURE "unknown"
+#endif
 
 static struct dd_span key_of(const uint64_t *id)
 {
@@ -28,18 +22,6 @@ static struct dd_span key_of(const uint64_t *id)
 }
 
 /* --- the backend ------------------------------------------------------------------------- */
-
-static void backend_free(struct dd_backend_call *call)
-{
-    if (call->attached)
-        call->attached->backend = NULL;
-    dd_checkpointed_deinit(&call->checkpointed);
-    for (size_t i = 0; i < call->operations_len; i++)
-        dd_operation_deinit(&call->operations[i]);
-    dd_free(call->operations);
-    dd_text_unref(call->marker);
-    dd_free(call);
-}
 
 /* Keeps the heap's idea of when the session wants its turn. */
 static void rearm(struct dd_attached *attached)
@@ -56,13 +38,6 @@ static void rearm(struct dd_attached *attached)
     dd_heap_push(&attached->engine->due, entry);
 }
 
-static void give_checkpointed(struct dd_attached *attached, const struct dd_backend_call *call)
-{
-    dd_session_checkpointed(attached->session, dd_text_span(call->checkpointed.token),
-                            call->checkpointed.operations, call->checkpointed.operations_len,
-                            attached->engine->now_ms);
-}
-
 static void attached_free(struct dd_attached *attached);
 
 /* After each event: a session that has ended goes, the others are re-armed. */
@@ -74,103 +49,40 @@ static void settle(struct dd_attached *attached)
         rearm(attached);
 }
 
-/* Gives the session the answer. The classes are those of sdk-semantics 8.3: a
- * stale token and the service's own trouble are worth another invocation. */
-static void backend_run(struct dd_gate_action *action)
+void dd_session_answered(struct dd_backend_call *call, const struct dd_backend_answer *answer)
 {
-    struct dd_backend_call *call = dd_container_of(action, struct dd_backend_call, action);
     struct dd_attached *attached = call->attached;
+    int64_t now_ms = attached->engine->now_ms;
 
-    if (!attached) {
-        backend_free(call);
-        return;
-    }
     attached->backend = NULL;
     call->attached = NULL;
-    if (call->status != 0) {
-        bool retryable = dd_error_retryable(call->error.code) ||
-                         (call->error.code == DD_INVALID_PARAMETER &&
-                          strncmp(call->error.text, "Invalid checkpoint token", 24) == 0);
-        struct dd_error_object *error = dd_error_object_new(
-            dd_span_cstr(dd_error_name(call->error.code)), dd_span_cstr(call->error.text));
-
-        dd_session_refused(attached->session, error, retryable, attached->engine->now_ms);
-        dd_error_object_unref(error);
-    } else if (call->load) {
-        dd_session_loaded(attached->session, call->operations, call->operations_len,
-                          dd_text_span(call->marker), attached->engine->now_ms);
-    } else {
-        give_checkpointed(attached, call);
-    }
+    if (answer->failure)
+        dd_session_refused(attached->session, answer->failure, answer->retryable, now_ms);
+    else if (call->load)
+        dd_session_loaded(attached->session, answer->operations, answer->operations_len,
+                          answer->marker, now_ms);
+    else
+        dd_session_checkpointed(attached->session, answer->token, answer->operations,
+                                answer->operations_len, now_ms);
     settle(attached);
-    backend_free(call);
-}
-
-static struct dd_backend_call *backend_new(struct dd_attached *attached, bool load)
-{
-    struct dd_backend_call *call = dd_alloc(sizeof *call);
-
-    dd_assert(!attached->backend);
-    dd_list_init(&call->action.node);
-    call->action.run = backend_run;
-    call->attached = attached;
-    call->load = load;
-    attached->backend = call;
-    return call;
 }
 
 static void on_checkpoint(void *user, struct dd_span token, const struct dd_update *updates,
                           size_t updates_len)
 {
     struct dd_attached *attached = user;
-    struct dd_engine *engine = attached->engine;
-    struct dd_backend_call *call = backend_new(attached, false);
-    struct dd_checkpoint checkpoint = {.arn = dd_text_span(attached->arn),
-                                       .token = token,
-                                       .updates = updates,
-                                       .updates_len = updates_len};
-    struct dd_resident *resident;
-    uint64_t position = 0;
 
-    call->status = dd_engine_load(engine, attached->execution, &resident, &call->error);
-    if (call->status == 0) {
-        call->status = dd_engine_checkpoint(engine, resident, &checkpoint, &call->checkpointed,
-                                            &call->error);
-        position = resident->position;
-    }
-    dd_gate_add(&engine->gate, &call->action, position);
-}
-
-static void copy_page(struct dd_backend_call *call, const struct dd_page *page)
-{
-    call->operations = dd_alloc_array(page->operations_len, sizeof *call->operations);
-    call->operations_len = page->operations_len;
-    for (size_t i = 0; i < page->operations_len; i++)
-        dd_operation_copy(&call->operations[i], page->operations[i]);
-    call->marker = dd_text_ref(page->next_marker);
+    dd_assert(!attached->backend);
+    attached->backend =
+        attached->engine->backend->checkpoint(attached, token, updates, updates_len);
 }
 
 static void on_load(void *user, struct dd_span token, struct dd_span marker)
 {
     struct dd_attached *attached = user;
-    struct dd_engine *engine = attached->engine;
-    struct dd_backend_call *call = backend_new(attached, true);
-    struct dd_resident *resident;
-    uint64_t position = 0;
 
-    call->status = dd_engine_load(engine, attached->execution, &resident, &call->error);
-    if (call->status == 0) {
-        struct dd_page page = {0};
-
-        call->status =
-            dd_execution_state(resident->execution, dd_text_span(attached->arn), token, marker,
-                               DD_PAGE_ITEMS_MAX, &page, &call->error);
-        if (call->status == 0)
-            copy_page(call, &page);
-        dd_page_deinit(&page);
-        position = resident->position;
-    }
-    dd_gate_add(&engine->gate, &call->action, position);
+    dd_assert(!attached->backend);
+    attached->backend = attached->engine->backend->load(attached, token, marker);
 }
 
 /* --- answers ----------------------------------------------------------------------------- */
@@ -181,6 +93,29 @@ static void log_determinism(struct dd_attached *attached, const struct dd_answer
         dd_log(attached->engine->config.log, DETERMINISM,
                DD_LOG_TEXT("executionArn", dd_text_span(attached->arn)),
                DD_LOG_TEXT("error", dd_span_cstr(answer->error->text)));
+}
+
+/* Where sessions are all there is, one line for each. */
+static void log_ended(const struct dd_attached *attached, const struct dd_answer *answer)
+{
+    const struct dd_error_object *failure = answer->failure;
+    const char *outcome = answer->raise ? "RETRIED"
+                          : answer->outcome == DD_EXECUTION_RUNNING
+                              ? "PENDING"
+                              : dd_execution_status_name(answer->outcome);
+
+    if (!attached->engine->aws)
+        return;
+    dd_log(attached->engine->config.log, SESSION_ENDED,
+           DD_LOG_TEXT("executionArn", dd_text_span(attached->arn)),
+           DD_LOG_TEXT("requestId",
+                       attached->request_id ? dd_text_span(attached->request_id) : DD_SPAN("")),
+           DD_LOG_TEXT("outcome", dd_span_cstr(outcome)),
+           DD_LOG_TEXT("error_type",
+                       failure && failure->type ? dd_text_span(failure->type) : DD_SPAN("")),
+           DD_LOG_NUMBER("ms", attached->engine->now_ms - attached->began_ms),
+           DD_LOG_NUMBER("api_calls", attached->calls),
+           DD_LOG_NUMBER("slowest_ms", attached->slowest_ms));
 }
 
 static void write_ended(struct dd_buf *out, const struct dd_answer *answer)
@@ -223,15 +158,17 @@ static void on_answer(void *user, const struct dd_answer *answer)
         dd_pending_refuse(pending, answer->error, field[0] ? field : NULL);
         return;
     }
-    if (answer->kind == DD_ANSWER_ENDED)
+    if (answer->kind == DD_ANSWER_ENDED) {
         write_ended(&pending->result, answer);
-    else if (answer->kind == DD_ANSWER_BEGUN)
+        log_ended(attached, answer);
+    } else if (answer->kind == DD_ANSWER_BEGUN) {
         dd_wire_write_begun(&pending->result, answer,
                             &(struct dd_wire_session){attached->id, attached->key,
                                                       attached->arn, attached->updated,
                                                       attached->updated_len});
-    else
+    } else {
         dd_wire_write_answer(&pending->result, answer);
+    }
     dd_pending_answer(pending);
 }
 
@@ -248,6 +185,34 @@ static void make_key(struct dd_engine *engine, char out_key[33])
         out_key[2 * i + 1] = digits[random[i] & 0x0f];
     }
     out_key[2 * sizeof random] = '\0';
+}
+
+/* What the client says, else what the sandbox was told of the same invocation. */
+static int64_t deadline_of(const struct dd_engine *engine, const struct dd_begin *call)
+{
+    if (call->deadline_ms == 0 && engine->invoked &&
+        dd_span_equal(call->request_id, dd_text_span(engine->invoked)))
+        return engine->invoked_until_ms;
+    return call->deadline_ms;
+}
+
+/* A function that is not durable sees no line of ours: the first waits for a session. */
+static void log_attached(const struct dd_attached *attached)
+{
+    struct dd_engine *engine = attached->engine;
+
+    if (!engine->aws)
+        return;
+    if (!engine->attached_told)
+        dd_log(engine->config.log, ATTACHED,
+               DD_LOG_TEXT("version", dd_span_cstr(engine->config.version)),
+               DD_LOG_NUMBER("protocol", DD_LEVEL),
+               DD_LOG_TEXT("architecture", dd_span_cstr(DD_ARCHITECTURE)),
+               DD_LOG_TEXT("endpoint", dd_span_cstr(engine->config.aws->endpoint)));
+    engine->attached_told = true;
+    dd_log(engine->config.log, SESSION_BEGUN,
+           DD_LOG_TEXT("executionArn", dd_text_span(attached->arn)),
+           DD_LOG_NUMBER("deadline", attached->deadline_ms));
 }
 
 int dd_session_method_begin(struct dd_pending *pending, const struct dd_begin *call,
@@ -269,7 +234,7 @@ int dd_session_method_begin(struct dd_pending *pending, const struct dd_begin *c
     if (rc)
         return rc;
     attached = dd_alloc(sizeof *attached);
-    if (!dd_arn_execution_id(dd_text_span(event.arn), &attached->execution)) {
+    if (!engine->aws && !dd_arn_execution_id(dd_text_span(event.arn), &attached->execution)) {
         dd_free(attached);
         dd_event_deinit(&event);
         return dd_fail(error, DD_INVALID_PARAMETER,
@@ -280,6 +245,8 @@ int dd_session_method_begin(struct dd_pending *pending, const struct dd_begin *c
     attached->peer = peer;
     attached->arn = dd_text_ref(event.arn);
     dd_text_try_new(call->request_id, &attached->request_id);
+    attached->began_ms = engine->now_ms;
+    attached->deadline_ms = deadline_of(engine, call);
     make_key(engine, attached->key);
     dd_list_init(&attached->joins);
     dd_list_push(&peer->sessions, &attached->of_peer);
@@ -303,6 +270,7 @@ int dd_session_method_begin(struct dd_pending *pending, const struct dd_begin *c
     attached->session = dd_session_begin(&begin, &bound);
     dd_event_deinit(&event);
     rearm(attached);
+    log_attached(attached);
     return 0;
 }
 
@@ -353,8 +321,10 @@ static void attached_free(struct dd_attached *attached)
         dd_list_remove(&join->of_peer);
         dd_free(join);
     }
-    if (attached->backend)
+    if (attached->backend) {
         attached->backend->attached = NULL;
+        engine->backend->abandon(attached->backend);
+    }
     dd_session_free(attached->session);
     for (size_t i = 0; i < attached->updated_len; i++)
         dd_text_unref(attached->updated[i]);
@@ -388,6 +358,79 @@ void dd_sessions_changed(struct dd_engine *engine, struct dd_uuid execution)
     }
 }
 
+/* --- the end of a sandbox ----------------------------------------------------------------- */
+
+static struct dd_lost describe(const struct dd_attached *attached)
+{
+    int64_t now_ms = attached->engine->now_ms, deadline_ms = attached->deadline_ms;
+
+    return (struct dd_lost){
+        .arn = attached->arn,
+        .request_id = attached->request_id,
+        .running = (int64_t)dd_session_running(attached->session),
+        .api_call = attached->backend != NULL,
+        .ms = now_ms - attached->began_ms,
+        .left_ms = deadline_ms ? deadline_ms - now_ms : 0,
+    };
+}
+
+/* Its process has ended; if the sandbox does too, that will say why. */
+static void keep_lost(const struct dd_attached *attached)
+{
+    struct dd_engine *engine = attached->engine;
+    struct dd_lost *lost;
+
+    if (!engine->aws || engine->lost_len == DD_LOST_MAX)
+        return;
+    lost = dd_alloc(sizeof *lost);
+    *lost = describe(attached);
+    dd_text_ref(lost->arn);
+    dd_text_ref(lost->request_id);
+    dd_list_push(&engine->lost, &lost->node);
+    engine->lost_len++;
+}
+
+void dd_sessions_forget_lost(struct dd_engine *engine)
+{
+    while (!dd_list_empty(&engine->lost)) {
+        struct dd_lost *lost =
+            dd_container_of(dd_list_pop(&engine->lost), struct dd_lost, node);
+
+        dd_text_unref(lost->arn);
+        dd_text_unref(lost->request_id);
+        dd_free(lost);
+    }
+    engine->lost_len = 0;
+}
+
+static void log_open(const struct dd_engine *engine, const struct dd_lost *lost,
+                     struct dd_span reason)
+{
+    dd_log(engine->config.log, SESSION_OPEN, DD_LOG_TEXT("reason", reason),
+           DD_LOG_TEXT("executionArn", dd_text_span(lost->arn)),
+           DD_LOG_TEXT("requestId",
+                       lost->request_id ? dd_text_span(lost->request_id) : DD_SPAN("")),
+           DD_LOG_NUMBER("running", lost->running), DD_LOG_NUMBER("api_call", lost->api_call),
+           DD_LOG_NUMBER("ms", lost->ms), DD_LOG_NUMBER("left_ms", lost->left_ms));
+}
+
+void dd_engine_report_open(struct dd_engine *engine, struct dd_span reason, int64_t now_ms)
+{
+    struct dd_attached *attached;
+    size_t at = 0;
+
+    engine->now_ms = now_ms;
+    dd_list_each(node, tmp, &engine->lost)
+    {
+        log_open(engine, dd_container_of(node, struct dd_lost, node), reason);
+    }
+    while ((attached = dd_map_next(&engine->sessions, &at)) != NULL) {
+        struct dd_lost open = describe(attached);
+
+        log_open(engine, &open, reason);
+    }
+}
+
 void dd_sessions_disconnect(struct dd_peer *peer)
 {
     while (!dd_list_empty(&peer->sessions)) {
@@ -398,6 +441,7 @@ void dd_sessions_disconnect(struct dd_peer *peer)
                DD_LOG_TEXT("executionArn", dd_text_span(attached->arn)),
                DD_LOG_NUMBER("running", (int64_t)dd_session_running(attached->session)),
                DD_LOG_NUMBER("pid", peer->credentials.pid));
+        keep_lost(attached);
         attached_free(attached);
     }
     while (!dd_list_empty(&peer->joins)) {

@@ -303,6 +303,8 @@ static int set_mode(const struct dd_server_config *config, struct dd_error *erro
 {
     const struct group *group;
 
+    if (config->everyone && chmod(config->path, 0666) != 0)
+        return dd_fail(error, DD_SYSTEM, "%s: %s", config->path, strerror(errno));
     if (!*config->group)
         return 0;
     group = getgrnam(config->group);

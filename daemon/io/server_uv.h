@@ -13,11 +13,12 @@ struct dd_server_config {
     uv_loop_t *loop;
     const char *path;
     const char *group; /* "" or the name of a group that may connect */
+    bool everyone;     /* may connect */
     struct dd_stream_events events;
 };
 
 /* Owns `path` through a lock file beside it, removes a leftover socket, and
- * listens (mode 0600, or 0660 with a group). A second daemon is refused with the
+ * listens (mode 0600, 0660 with a group, or 0666). A second daemon is refused with the
  * owner's pid (DD_SYSTEM). Missing directories are made with mode 0700. */
 int dd_server_open(const struct dd_server_config *config, struct dd_server **out_server,
                    struct dd_error *error) DD_MUST_CHECK;

@@ -39,6 +39,38 @@ void dd_random(void *out_bytes, size_t len)
     }
 }
 
+void dd_write_stderr(struct dd_span bytes)
+{
+    size_t done = 0;
+
+    while (done < bytes.len) {
+        ssize_t sent = write(STDERR_FILENO, bytes.data + done, bytes.len - done);
+
+        if (sent < 0 && errno != EINTR)
+            return;
+        if (sent > 0)
+            done += (size_t)sent;
+    }
+}
+
+bool dd_read_file(const char *path, struct dd_buf *out)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t len = 1;
+
+    if (fd < 0)
+        return false;
+    while (len > 0 && !out->failed) {
+        char bytes[1024];
+
+        len = read(fd, bytes, sizeof bytes);
+        if (len > 0)
+            dd_buf_append(out, bytes, (size_t)len);
+    }
+    close(fd);
+    return len == 0 && !out->failed;
+}
+
 /* Reads the state letter and the start time of /proc/PID/stat. The command name
  * in parentheses may hold anything, so fields are counted from the last one. */
 static bool read_stat(int64_t pid, char *out_state, uint64_t *out_started)

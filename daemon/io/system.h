@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/buf.h"
 #include "base/error.h"
 
 /* Wall-clock ms since 1970. */
@@ -35,6 +36,13 @@ size_t dd_open_files(size_t wanted);
 
 /* Makes the missing directories above `path`, mode 0700. */
 int dd_make_parents(const char *path, struct dd_error *error) DD_MUST_CHECK;
+
+/* Writes to stderr; what can't be written is dropped: a log must not stop the daemon. */
+void dd_write_stderr(struct dd_span bytes);
+
+/* Appends what a small file holds; false when it can't be read, or is larger than `out`
+ * may become. */
+bool dd_read_file(const char *path, struct dd_buf *out);
 
 /* Tells the service manager ("READY=1"), if $NOTIFY_SOCKET asks for it
  * (sd_notify(3)); does nothing otherwise. */

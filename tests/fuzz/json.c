@@ -2,6 +2,7 @@
  *
  * An output that is no malformed one, written again, is read the same; so is an event. */
 #include "codec/json.h"
+#include "codec/api.h"
 
 #include "base/limits.h"
 #include "tests/fuzz/fuzz.h"
@@ -47,6 +48,27 @@ static void check_output(struct dd_span json)
     dd_outcome_deinit(&outcome);
 }
 
+/* What AWS's API, the Extensions API and an endpoint for keys may answer. */
+static void check_answers(struct dd_span json)
+{
+    struct dd_api_state state = {0};
+    struct dd_sandbox_event event;
+    struct dd_text *type, *message;
+    struct dd_api_keys keys;
+    struct dd_error error;
+
+    (void)!dd_api_read_checkpointed(json, &state, &error);
+    (void)!dd_api_read_page(json, &state, &error);
+    dd_api_state_deinit(&state);
+    dd_api_read_failure(json, json, &type, &message);
+    dd_text_unref(type);
+    dd_text_unref(message);
+    if (dd_api_read_keys(json, &keys, &error) == 0)
+        dd_api_keys_deinit(&keys);
+    if (dd_json_parse_sandbox_event(json, &event, &error) == 0)
+        dd_sandbox_event_deinit(&event);
+}
+
 static void check_event(struct dd_span json)
 {
     struct dd_event event, again;
@@ -77,5 +99,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     check_output(json);
     check_event(json);
+    check_answers(json);
     return 0;
 }

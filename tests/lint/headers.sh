@@ -24,5 +24,5 @@ check() {
 }
 
 export -f check
-find daemon client tests -name '*.h' -not -path '*/build/*' -print0 |
+find daemon client extensions tests -name '*.h' -not -path '*/build/*' -print0 |
     xargs -0 -r -P "$(nproc)" -I{} bash -c 'check "$@"' check {} "$compiler" "${flags[@]}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -101,6 +102,21 @@ def crashes(event: dict[str, Any], context: DurableContext) -> None:
 def exits(event: dict[str, Any], context: DurableContext) -> None:
     note("exit")
     raise SystemExit(3)
+
+
+@durable_execution
+def kills_itself(event: dict[str, Any], context: DurableContext) -> str:
+    """Its process is killed in the step that the event names, the first time."""
+
+    def body(name: str) -> None:
+        first = name not in NOTES.read_text().split()
+        note(name)
+        if first and name == event["at"]:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    for name in ("before", "inside", "after"):
+        context.step(lambda _, name=name: body(name), name=name)
+    return "survived"
 
 
 @durable_execution

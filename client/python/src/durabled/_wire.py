@@ -43,19 +43,29 @@ class CallError(DurableExecutionsError):
 
 
 def socket_paths(path: str | os.PathLike[str] | None = None) -> list[str]:
-    """Where a daemon is looked for: the path given, else DURABLED_SOCKET, else the user's
-    runtime directory, then the system's."""
+    """Where a daemon is looked for: the path given, else DURABLED_SOCKET; in Lambda where the
+    extension is; else the user's runtime directory, then the system's."""
     if path is not None:
         return [os.fspath(path)]
     named = os.environ.get("DURABLED_SOCKET")
     if named:
         return [named]
+    if _in_lambda():
+        return ["/tmp/durabled.sock"]
     runtime = os.environ.get("XDG_RUNTIME_DIR")
     own = [os.path.join(runtime, "durabled.sock")] if runtime else []
     return [*own, "/run/durabled/durabled.sock"]
 
 
+def _in_lambda() -> bool:
+    return bool(
+        os.environ.get("AWS_LAMBDA_FUNCTION_NAME") and os.environ.get("LAMBDA_TASK_ROOT")
+    )
+
+
 def _cure(paths: list[str]) -> str:
+    if _in_lambda() and not os.environ.get("DURABLED_SOCKET"):
+        return "Add the durabled layer, of the function's architecture, to the function"
     if len(paths) == 1:
         return f"Start the daemon there: `durabled serve --socket {paths[0]}`"
     return (

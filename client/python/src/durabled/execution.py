@@ -6,6 +6,7 @@ import contextlib
 import functools
 import json
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, overload
@@ -74,7 +75,9 @@ class DurableFunction:
             event = event.to_json_dict()
         request_id = getattr(lambda_context, "aws_request_id", None)
         text = event if isinstance(event, str) else json.dumps(event)
-        output = self.invoke(_shared_connection(), text, lambda_context, request_id)
+        output = self.invoke(
+            _shared_connection(), text, lambda_context, request_id, _deadline_ms(lambda_context)
+        )
         return json.loads(output)
 
     def invoke(
@@ -162,6 +165,14 @@ def _failure(error: BaseException) -> ErrorObject:
     if isinstance(error, InvocationFailedError):
         return ErrorObject.from_dict(error.error)
     return ErrorObject.from_exception(error)
+
+
+def _deadline_ms(lambda_context: LambdaContext | None) -> int | None:
+    """When Lambda ends the invocation, as far as its context says so."""
+    left_ms = getattr(lambda_context, "get_remaining_time_in_millis", None)
+    if left_ms is None:
+        return None
+    return time.time_ns() // 1_000_000 + int(left_ms())
 
 
 def _shared_connection() -> Connection:

@@ -1,0 +1,443 @@
+/* Start, run, end of the extension; see extension.h.
+ *
+ * Start, in order: the socket, `register`, `next`; all else waits for a session. `next` is
+ * asked for at once after each event: an invocation is never held open, since a client's
+ * session.end is answered when all of its session is acknowledged, and then nothing is under
+ * way. A sandbox may be frozen at any moment; whatever is then under way is found too late, or
+ * broken, after the thaw, and tried again. */
+#include "extensions/extension.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+#include <uv.h>
+
+#include "app/version.h"
+#include "base/alloc.h"
+#include "base/limits.h"
+#include "engine/engine.h"
+#include "extensions/events.h"
+#include "io/fetch_curl.h"
+#include "io/server_uv.h"
+#include "io/system.h"
+#include "io/timer_uv.h"
+
+#define SOCKET "/tmp/durabled.sock"
+/* Open files beside the socket's connections: the loop's, and those to AWS. */
+#define FILES_SPARE 32
+
+struct extension {
+    uv_loop_t loop;
+    struct dd_log log;
+    struct dd_aws_config aws;
+    struct dd_buf endpoint, keys_url; /* end in a NUL */
+    struct dd_engine *engine;
+    struct dd_server *server; /* NULL: handlers cannot attach */
+    struct dd_fetcher *fetcher;
+    struct dd_events *events;
+    struct dd_wall_timer *timer;
+    uv_prepare_t prepare;
+    uv_signal_t signals[2];
+    char
+        failed[160]; /* what was told of the Extensions API last; empty: nothing, or it works */
+    bool ending;
+};
+
+/* --- ports ------------------------------------------------------------------------------- */
+
+static int64_t log_now(void *user)
+{
+    (void)user;
+    return dd_clock_ms();
+}
+
+static void log_write(void *user, struct dd_span line)
+{
+    (void)user;
+    dd_write_stderr(line);
+}
+
+static void port_random(void *user, void *out_bytes, size_t len)
+{
+    (void)user;
+    dd_random(out_bytes, len);
+}
+
+static bool port_process_alive(void *user, int64_t pid, uint64_t started)
+{
+    (void)user;
+    return dd_process_alive(pid, started);
+}
+
+static void *port_fetch(void *user, const struct dd_fetch_request *request, void *owner)
+{
+    struct extension *extension = user;
+
+    return dd_fetch(extension->fetcher, request, owner);
+}
+
+static void port_fetch_cancel(void *user, void *fetch)
+{
+    struct extension *extension = user;
+
+    dd_fetch_cancel(extension->fetcher, fetch);
+}
+
+static bool port_read_file(void *user, const char *path, struct dd_buf *out)
+{
+    (void)user;
+    return dd_read_file(path, out);
+}
+
+static void *on_opened(void *user, struct dd_credentials credentials,
+                       const struct dd_stream *stream)
+{
+    struct extension *extension = user;
+
+    return dd_engine_connect(extension->engine, credentials, stream, dd_clock_ms());
+}
+
+static void on_received(void *user, void *peer, struct dd_span bytes)
+{
+    struct extension *extension = user;
+
+    (void)dd_engine_receive(extension->engine, peer, bytes, dd_clock_ms());
+}
+
+static void on_backlog(void *user, void *peer, size_t bytes)
+{
+    struct extension *extension = user;
+
+    dd_engine_backlog(extension->engine, peer, bytes);
+}
+
+static void on_closed(void *user, void *peer)
+{
+    struct extension *extension = user;
+
+    dd_engine_disconnect(extension->engine, peer, dd_clock_ms());
+}
+
+static void on_fetched(void *user, void *owner, const struct dd_fetch_answer *answer)
+{
+    struct extension *extension = user;
+
+    dd_engine_fetched(extension->engine, owner, answer, dd_clock_ms());
+}
+
+static void on_timer(void *user, bool stepped)
+{
+    (void)user;
+    (void)stepped; /* each thaw may set the clock */
+}
+
+/* --- end --------------------------------------------------------------------------------- */
+
+static void on_server_closed(void *user)
+{
+    struct extension *extension = user;
+
+    extension->server = NULL;
+}
+
+static void end(struct extension *extension, struct dd_span reason)
+{
+    if (extension->ending)
+        return;
+    extension->ending = true;
+    dd_engine_report_open(extension->engine, reason, dd_clock_ms());
+    dd_log(&extension->log, EXTENSION_SHUTDOWN, DD_LOG_TEXT("reason", reason));
+    uv_stop(&extension->loop);
+}
+
+static void on_signal(uv_signal_t *handle, int number)
+{
+    end(handle->data, number == SIGTERM ? DD_SPAN("SIGTERM") : DD_SPAN("SIGINT"));
+}
+
+/* --- the Extensions API ------------------------------------------------------------------ */
+
+static void on_registered(void *user)
+{
+    struct extension *extension = user;
+
+    extension->failed[0] = '\0';
+    dd_log(&extension->log, EXTENSION_REGISTERED,
+           DD_LOG_TEXT("version", dd_span_cstr(DD_VERSION)));
+}
+
+static void on_invoked(void *user, struct dd_span request_id, int64_t deadline_ms)
+{
+    struct extension *extension = user;
+
+    extension->failed[0] = '\0';
+    dd_log(&extension->log, EXTENSION_INVOKED, DD_LOG_TEXT("requestId", request_id),
+           DD_LOG_NUMBER("deadline", deadline_ms));
+    dd_engine_invoked(extension->engine, request_id, deadline_ms, dd_clock_ms());
+}
+
+static void on_shut_down(void *user, struct dd_span reason)
+{
+    end(user, reason);
+}
+
+static void on_failed(void *user, const char *why)
+{
+    struct extension *extension = user;
+
+    if (strcmp(extension->failed, why) == 0)
+        return;
+    (void)snprintf(extension->failed, sizeof extension->failed, "%s", why);
+    dd_log(&extension->log, EXTENSION_FAILED, DD_LOG_TEXT("error", dd_span_cstr(why)));
+}
+
+/* --- the loop ---------------------------------------------------------------------------- */
+
+/* Runs before the loop sleeps: one turn for all that the last round brought. */
+static void on_prepare(uv_prepare_t *prepare)
+{
+    struct extension *extension = prepare->data;
+
+    if (extension->ending)
+        return;
+    dd_engine_turn(extension->engine, dd_clock_ms());
+    dd_wall_timer_arm(extension->timer, dd_engine_next_due(extension->engine));
+}
+
+static void open_handles(struct extension *extension)
+{
+    static const int numbers[] = {SIGTERM, SIGINT};
+
+    extension->timer = dd_wall_timer_open(&extension->loop, on_timer, extension);
+    dd_assert(uv_prepare_init(&extension->loop, &extension->prepare) == 0);
+    extension->prepare.data = extension;
+    dd_assert(uv_prepare_start(&extension->prepare, on_prepare) == 0);
+    for (size_t i = 0; i < DD_COUNT(numbers); i++) {
+        dd_assert(uv_signal_init(&extension->loop, &extension->signals[i]) == 0);
+        extension->signals[i].data = extension;
+        dd_assert(uv_signal_start(&extension->signals[i], on_signal, numbers[i]) == 0);
+    }
+}
+
+static void close_all(struct extension *extension)
+{
+    if (extension->server)
+        dd_server_close(extension->server, on_server_closed, extension);
+    dd_engine_disconnect_all(extension->engine, dd_clock_ms());
+    dd_engine_free(extension->engine);
+    dd_fetcher_close(extension->fetcher);
+    dd_events_close(extension->events);
+    uv_close((uv_handle_t *)&extension->prepare, NULL);
+    for (size_t i = 0; i < DD_COUNT(extension->signals); i++)
+        uv_close((uv_handle_t *)&extension->signals[i], NULL);
+    dd_wall_timer_close(extension->timer);
+    uv_run(&extension->loop, UV_RUN_DEFAULT);
+    dd_assert(uv_loop_close(&extension->loop) == 0);
+    dd_buf_deinit(&extension->endpoint);
+    dd_buf_deinit(&extension->keys_url);
+    dd_free(extension);
+}
+
+/* --- start ------------------------------------------------------------------------------- */
+
+/* A variable of the environment; NULL when it is not there, or empty. */
+static const char *variable(const char *name)
+{
+    const char *value = getenv(name);
+
+    return value && *value ? value : NULL;
+}
+
+/* Lambda's levels are ours, and two more; an unknown one must not keep a function from its
+ * invocations. */
+static enum dd_level find_level(void)
+{
+    const char *name = variable("DURABLED_LOG_LEVEL");
+    enum dd_level level;
+
+    if (!name)
+        name = variable("AWS_LAMBDA_LOG_LEVEL");
+    if (!name)
+        return DD_LEVEL_INFO;
+    if (strcasecmp(name, "TRACE") == 0)
+        return DD_LEVEL_DEBUG;
+    if (strcasecmp(name, "FATAL") == 0)
+        return DD_LEVEL_ERROR;
+    return dd_level_parse(dd_span_cstr(name), &level) ? level : DD_LEVEL_INFO;
+}
+
+static void find_endpoint(struct extension *extension)
+{
+    const char *ignored = variable("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS");
+    const char *given = variable("AWS_ENDPOINT_URL_LAMBDA");
+    struct dd_buf *url = &extension->endpoint;
+
+    extension->aws.region = variable("AWS_REGION");
+    if (!extension->aws.region)
+        extension->aws.region = variable("AWS_DEFAULT_REGION");
+    if (!extension->aws.region)
+        extension->aws.region = "us-east-1";
+    if (!given)
+        given = variable("AWS_ENDPOINT_URL");
+    if (ignored && strcasecmp(ignored, "true") == 0)
+        given = NULL;
+    dd_buf_init(url, SIZE_MAX);
+    if (given)
+        dd_buf_append_cstr(url, given);
+    else
+        dd_buf_printf(url, "https://lambda.%s.amazonaws.com%s", extension->aws.region,
+                      strncmp(extension->aws.region, "cn-", 3) == 0 ? ".cn" : "");
+    while (url->len > 0 && url->data[url->len - 1] == '/')
+        url->len--;
+    dd_buf_append_byte(url, '\0');
+    extension->aws.endpoint = url->data;
+}
+
+/* Keys go over the network in the clear to this machine and to the addresses of AWS's agents
+ * only, as AWS's SDKs have it. */
+static bool may_tell_keys(const char *url)
+{
+    static const char *const hosts[] = {"localhost",     "127.0.0.1",      "[::1]",
+                                        "169.254.170.2", "169.254.170.23", "[fd00:ec2::23]"};
+    const char *host = url + 7;
+
+    if (strncmp(url, "https://", 8) == 0)
+        return true;
+    if (strncmp(url, "http://", 7) != 0)
+        return false;
+    for (size_t i = 0; i < DD_COUNT(hosts); i++) {
+        size_t len = strlen(hosts[i]);
+
+        if (strncmp(host, hosts[i], len) == 0 && strchr(":/?", host[len]))
+            return true;
+    }
+    return false;
+}
+
+static void find_keys(struct extension *extension)
+{
+    struct dd_aws_config *aws = &extension->aws;
+    const char *relative = variable("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI");
+    const char *full = variable("AWS_CONTAINER_CREDENTIALS_FULL_URI");
+
+    aws->access_key = variable("AWS_ACCESS_KEY_ID");
+    aws->secret_key = variable("AWS_SECRET_ACCESS_KEY");
+    aws->session_token = variable("AWS_SESSION_TOKEN");
+    dd_buf_init(&extension->keys_url, SIZE_MAX);
+    if ((aws->access_key && aws->secret_key) || (!relative && !full))
+        return;
+    dd_buf_printf(&extension->keys_url, "%s%s", relative ? "http://169.254.170.2" : "",
+                  relative ? relative : full);
+    dd_buf_append_byte(&extension->keys_url, '\0');
+    if (!may_tell_keys(extension->keys_url.data)) {
+        dd_log(&extension->log, KEYS_FAILED,
+               DD_LOG_TEXT("error", DD_SPAN("AWS_CONTAINER_CREDENTIALS_FULL_URI is neither of "
+                                            "this machine nor https")));
+        return;
+    }
+    aws->keys_url = extension->keys_url.data;
+    aws->keys_authorization = variable("AWS_CONTAINER_AUTHORIZATION_TOKEN");
+    aws->keys_authorization_file = variable("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE");
+}
+
+static const char *find_socket(void)
+{
+    const char *path = variable("DURABLED_SOCKET");
+
+    return path ? path : SOCKET;
+}
+
+static void open_engine(struct extension *extension)
+{
+    size_t files = dd_open_files(DD_CONNECTIONS_MAX + FILES_SPARE);
+    struct dd_engine_config config = {
+        .aws = &extension->aws,
+        .ports = {.user = extension,
+                  .random = port_random,
+                  .process_alive = port_process_alive,
+                  .fetch = port_fetch,
+                  .fetch_cancel = port_fetch_cancel,
+                  .read_file = port_read_file},
+        .log = &extension->log,
+        .version = DD_VERSION,
+        .mode = DD_EXTENSION,
+        .socket = find_socket(),
+        .data = "",
+        .http_hosts = "",
+        .pid = getpid(),
+        .connections_max = files > 2 * (size_t)FILES_SPARE ? files - FILES_SPARE : files / 2,
+    };
+
+    (void)snprintf(config.service.region, sizeof config.service.region, "%s",
+                   extension->aws.region);
+    extension->engine = dd_engine_new(&config, dd_clock_ms());
+}
+
+/* Without a socket handlers fail, and say so; functions that are not durable go on. */
+static void open_socket(struct extension *extension)
+{
+    struct dd_server_config config = {
+        .loop = &extension->loop,
+        .path = find_socket(),
+        .group = "",
+        .everyone = true,
+        .events = {extension, on_opened, on_received, on_backlog, on_closed},
+    };
+    struct dd_error error;
+
+    if (dd_server_open(&config, &extension->server, &error) != 0) {
+        extension->server = NULL;
+        dd_log(&extension->log, SOCKET_FAILED, DD_LOG_TEXT("error", dd_span_cstr(error.text)));
+    }
+}
+
+static void open_events(struct extension *extension, const char *file)
+{
+    const char *slash = strrchr(file, '/');
+    struct dd_events_config config = {
+        .loop = &extension->loop,
+        .api = variable("AWS_LAMBDA_RUNTIME_API"),
+        .name = slash ? slash + 1 : file,
+        .user = extension,
+        .registered = on_registered,
+        .invoked = on_invoked,
+        .shut_down = on_shut_down,
+        .failed = on_failed,
+    };
+
+    if (!config.api)
+        config.api = "127.0.0.1:9001";
+    extension->events = dd_events_open(&config);
+}
+
+bool dd_extension_wanted(int argc, char **argv)
+{
+    if (argc == 1)
+        return variable("AWS_LAMBDA_RUNTIME_API") != NULL;
+    return argc == 2 && strcmp(argv[1], DD_EXTENSION) == 0;
+}
+
+int dd_extension_run(char **argv)
+{
+    struct extension *extension = dd_alloc(sizeof *extension);
+
+    extension->log =
+        (struct dd_log){.level = find_level(), .now_ms = log_now, .write = log_write};
+    /* Credentials are in memory: no core dumps, and no reading by other processes. */
+    (void)prctl(PR_SET_DUMPABLE, 0);
+    dd_assert(uv_loop_init(&extension->loop) == 0);
+    extension->fetcher = dd_fetcher_new(
+        &extension->loop, &(struct dd_fetch_events){.user = extension, .fetched = on_fetched});
+    find_endpoint(extension);
+    find_keys(extension);
+    open_engine(extension);
+    open_socket(extension);
+    open_events(extension, argv[0]);
+    open_handles(extension);
+    uv_run(&extension->loop, UV_RUN_DEFAULT);
+    close_all(extension);
+    return 0;
+}

@@ -1,0 +1,520 @@
+/* AWS's API as the backend of sessions, with a network and a clock that the test plays: when a
+ * call is made, when again, and when no more. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+#include <jansson.h>
+
+#include "base/alloc.h"
+#include "base/limits.h"
+#include "base/rng.h"
+#include "codec/pack.h"
+#include "engine/engine.h"
+
+#define BEGIN_MS 1767323045000
+
+/* --- the world --------------------------------------------------------------------------- */
+
+/* One request may be under way, and one answer of the engine is kept: the last. */
+struct world {
+    struct dd_engine *engine;
+    struct dd_log log;
+    struct dd_aws_config aws;
+    struct dd_rng rng;
+    struct dd_peer *peer;
+    int64_t now_ms;
+    void *owner; /* of the request under way; NULL: none */
+    char url[512], client_token[64], authorization[512];
+    int64_t timeout_ms;
+    bool fresh;
+    unsigned fetches, cancels;
+    struct dd_buf said; /* what the peer was sent */
+    int next_id;
+};
+
+static void port_random(void *user, void *out_bytes, size_t len)
+{
+    struct world *world = user;
+
+    dd_rng_fill(&world->rng, out_bytes, len);
+}
+
+static void *port_fetch(void *user, const struct dd_fetch_request *request, void *owner)
+{
+    static const char name[] = "\"ClientToken\":\"";
+    struct world *world = user;
+    const char *token = request->body.data ? dd_span_find(request->body, name) : NULL;
+
+    assert_null(world->owner);
+    world->owner = owner;
+    world->fetches++;
+    world->timeout_ms = request->timeout_ms;
+    world->fresh = request->fresh;
+    (void)snprintf(world->url, sizeof world->url, "%s", request->url);
+    (void)snprintf(world->client_token, sizeof world->client_token, "%.36s",
+                   token ? token + sizeof name - 1 : "");
+    world->authorization[0] = '\0';
+    for (size_t i = 0; i < request->headers_len; i++) {
+        if (strcmp(request->headers[i].name, "Authorization") == 0)
+            (void)snprintf(world->authorization, sizeof world->authorization, "%s",
+                           request->headers[i].value);
+    }
+    return world;
+}
+
+static void port_fetch_cancel(void *user, void *fetch)
+{
+    struct world *world = user;
+
+    assert_ptr_equal(fetch, world);
+    assert_non_null(world->owner);
+    world->owner = NULL;
+    world->cancels++;
+}
+
+static int64_t log_now(void *user)
+{
+    const struct world *world = user;
+
+    return world->now_ms;
+}
+
+static void log_write(void *user, struct dd_span line)
+{
+    (void)user;
+    (void)line;
+}
+
+static void stream_send(void *user, char *bytes, size_t len)
+{
+    struct world *world = user;
+
+    dd_buf_clear(&world->said);
+    dd_buf_append(&world->said, bytes, len);
+    dd_free(bytes);
+}
+
+static void stream_read(void *user, bool on)
+{
+    (void)user;
+    (void)on;
+}
+
+static void stream_close(void *user)
+{
+    (void)user;
+    fail_msg("the engine closed the connection");
+}
+
+static void turn(struct world *world)
+{
+    dd_engine_turn(world->engine, world->now_ms);
+}
+
+static void pack(msgpack_packer *packer, const json_t *value)
+{
+    const char *name;
+    const json_t *member;
+    size_t at;
+
+    switch (json_typeof(value)) {
+    case JSON_OBJECT:
+        msgpack_pack_map(packer, json_object_size(value));
+        json_object_foreach((json_t *)value, name, member)
+        {
+            dd_pack_cstr(packer, name);
+            pack(packer, member);
+        }
+        break;
+    case JSON_ARRAY:
+        msgpack_pack_array(packer, json_array_size(value));
+        json_array_foreach(value, at, member)
+        {
+            pack(packer, member);
+        }
+        break;
+    case JSON_STRING:
+        dd_pack_cstr(packer, json_string_value(value));
+        break;
+    case JSON_INTEGER:
+        msgpack_pack_int64(packer, json_integer_value(value));
+        break;
+    default:
+        dd_pack_bool(packer, json_is_true(value));
+    }
+}
+
+/* A call whose parameters are JSON; what was said before is forgotten. */
+static void call(struct world *world, const char *method, json_t *params)
+{
+    msgpack_packer packer;
+    struct dd_buf frame;
+
+    assert_non_null(params);
+    dd_buf_init(&frame, DD_FRAME_MAX);
+    dd_pack_init(&packer, &frame);
+    msgpack_pack_array(&packer, 4);
+    msgpack_pack_int64(&packer, 0);
+    msgpack_pack_int64(&packer, ++world->next_id);
+    dd_pack_cstr(&packer, method);
+    msgpack_pack_array(&packer, 1);
+    pack(&packer, params);
+    json_decref(params);
+    dd_buf_clear(&world->said);
+    assert_true(
+        dd_engine_receive(world->engine, world->peer, dd_buf_span(&frame), world->now_ms));
+    dd_buf_deinit(&frame);
+    turn(world);
+}
+
+static bool said(const struct world *world, const char *text)
+{
+    return dd_span_find(dd_buf_span(&world->said), text) != NULL;
+}
+
+/* --- the network ------------------------------------------------------------------------- */
+
+struct headers {
+    const char *error_type, *retry_after;
+};
+
+static struct dd_span find_header(const struct dd_fetch_answer *answer, const char *name)
+{
+    const struct headers *headers = answer->user;
+
+    return dd_span_cstr(strcmp(name, "Retry-After") == 0 ? headers->retry_after
+                                                         : headers->error_type);
+}
+
+static void answer_with(struct world *world, struct dd_fetch_answer answer,
+                        struct headers headers)
+{
+    void *owner = world->owner;
+
+    assert_non_null(owner);
+    world->owner = NULL;
+    answer.header = find_header;
+    answer.user = &headers;
+    dd_engine_fetched(world->engine, owner, &answer, world->now_ms);
+    turn(world);
+}
+
+static void answer(struct world *world, const char *json)
+{
+    answer_with(world, (struct dd_fetch_answer){.status = 200, .body = dd_span_cstr(json)},
+                (struct headers){0});
+}
+
+static void refuse(struct world *world, int status, const char *type, const char *retry_after)
+{
+    answer_with(world, (struct dd_fetch_answer){.status = status, .body = DD_SPAN("{}")},
+                (struct headers){type, retry_after});
+}
+
+static void lose(struct world *world)
+{
+    answer_with(world, (struct dd_fetch_answer){.outcome = DD_FETCH_BROKEN, .text = "lost"},
+                (struct headers){0});
+}
+
+/* The clock goes on to what the engine waits for; how long that was. */
+static int64_t wait_on(struct world *world)
+{
+    int64_t due_ms = dd_engine_next_due(world->engine), from_ms = world->now_ms;
+
+    assert_true(due_ms >= from_ms);
+    world->now_ms = due_ms;
+    turn(world);
+    return due_ms - from_ms;
+}
+
+/* --- fixtures ---------------------------------------------------------------------------- */
+
+static struct world *world_new(const struct dd_aws_config *aws)
+{
+    struct world *world = dd_alloc(sizeof *world);
+    const struct dd_stream stream = {world, stream_send, stream_read, stream_close};
+    struct dd_engine_config config = {
+        .aws = &world->aws,
+        .ports = {.user = world,
+                  .random = port_random,
+                  .fetch = port_fetch,
+                  .fetch_cancel = port_fetch_cancel},
+        .log = &world->log,
+        .version = "test",
+        .mode = "extension",
+        .socket = "",
+        .data = "",
+        .http_hosts = "",
+        .connections_max = 2,
+    };
+
+    world->now_ms = BEGIN_MS;
+    world->aws = *aws;
+    world->log = (struct dd_log){.user = world, .now_ms = log_now, .write = log_write};
+    dd_rng_seed(&world->rng, 1);
+    dd_buf_init(&world->said, DD_FRAME_MAX);
+    world->engine = dd_engine_new(&config, world->now_ms);
+    world->peer =
+        dd_engine_connect(world->engine, (struct dd_credentials){1, 1}, &stream, world->now_ms);
+    call(world, "hello", json_pack("{s:i,s:s}", "level", 2, "client", "test"));
+    return world;
+}
+
+static int setup(void **state)
+{
+    *state = world_new(&(struct dd_aws_config){.endpoint = "https://lambda.test",
+                                               .region = "us-east-1",
+                                               .access_key = "A",
+                                               .secret_key = "S"});
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct world *world = *state;
+
+    dd_engine_disconnect_all(world->engine, world->now_ms);
+    assert_null(world->owner); /* nothing stays under way */
+    dd_engine_free(world->engine);
+    dd_buf_deinit(&world->said);
+    dd_free(world);
+    return 0;
+}
+
+static void begin(struct world *world, const char *marker, int64_t left_ms)
+{
+    static const char event[] =
+        "{\"DurableExecutionArn\":\"arn:aws:lambda:r:1:function:f:1/durable-execution/n/i\","
+        "\"CheckpointToken\":\"t/1+=\",\"InitialExecutionState\":{\"Operations\":["
+        "{\"Id\":\"i\",\"Type\":\"EXECUTION\",\"Status\":\"STARTED\"}],\"NextMarker\":\"%s\"}}";
+    char text[512];
+
+    (void)snprintf(text, sizeof text, event, marker);
+    call(world, "session.begin",
+         json_pack("{s:s,s:s,s:I}", "event", text, "profile", "python", "deadline_ms",
+                   (json_int_t)(left_ms ? world->now_ms + left_ms : 0)));
+}
+
+/* A wait, whose start is acknowledged before it is pending. */
+static void start_one(struct world *world, int number)
+{
+    call(world, "session.start",
+         json_pack("{s:i,s:i,s:i,s:i,s:s,s:s,s:i}", "session", 1, "operation", number,
+                   "context", 0, "position", number, "type", "WAIT", "sub_type", "Wait",
+                   "seconds", 60));
+}
+
+static void start(struct world *world)
+{
+    start_one(world, 1);
+    call(world, "session.await",
+         json_pack("{s:i,s:i,s:[i]}", "session", 1, "context", 0, "operations", 1));
+}
+
+static void end(struct world *world)
+{
+    call(world, "session.end", json_pack("{s:i,s:b}", "session", 1, "unwound", 1));
+}
+
+/* --- tests ------------------------------------------------------------------------------- */
+
+static void test_attempts_have_one_token_and_an_end(void **state)
+{
+    struct world *world = *state;
+    int64_t paused_ms = 0;
+    char token[64];
+
+    begin(world, "", 0);
+    assert_true(said(world, "arn:aws"));
+    start(world);
+    assert_string_equal(world->url, "https://lambda.test/2025-12-01/durable-executions/"
+                                    "arn%3Aaws%3Alambda%3Ar%3A1%3Afunction%3Af%3A1%2F"
+                                    "durable-execution%2Fn%2Fi/checkpoint");
+    (void)snprintf(token, sizeof token, "%s", world->client_token);
+    assert_int_equal(strlen(token), 36);
+    while (world->owner) {
+        assert_string_equal(world->client_token, token);
+        lose(world);
+        if (said(world, "unwind"))
+            break;
+        paused_ms += wait_on(world);
+        assert_true(world->fresh);
+    }
+    assert_true(paused_ms > DD_AWS_CALL_MS / 2 && paused_ms <= DD_AWS_CALL_MS);
+    assert_true(world->fetches > 10);
+    end(world);
+    assert_true(said(world, "raise") && said(world, "ServiceException"));
+}
+
+static void test_retry_after_is_kept(void **state)
+{
+    struct world *world = *state;
+
+    begin(world, "", 0);
+    start(world);
+    refuse(world, 429, "TooManyRequestsException", "7");
+    assert_int_equal(wait_on(world), 7000);
+    assert_int_equal(world->fetches, 2);
+    assert_false(world->fresh);
+    /* Longer than the call may take: it is not waited for. */
+    refuse(world, 429, "TooManyRequestsException", "300");
+    assert_true(said(world, "unwind"));
+    end(world);
+    assert_true(said(world, "raise") && said(world, "TooManyRequestsException"));
+}
+
+static void test_no_call_is_begun_too_near_the_deadline(void **state)
+{
+    struct world *world = *state;
+
+    begin(world, "", 1000);
+    world->now_ms += 1000 - DD_AWS_MARGIN_MS;
+    start(world);
+    assert_int_equal(world->fetches, 0);
+    assert_true(said(world, "unwind"));
+    end(world);
+    assert_true(said(world, "raise"));
+}
+
+static void test_a_call_has_the_time_until_the_deadline(void **state)
+{
+    struct world *world = *state;
+
+    begin(world, "", 1000);
+    start(world);
+    assert_int_equal(world->timeout_ms, 1000 - DD_AWS_MARGIN_MS);
+    /* A sandbox that was frozen meanwhile: the network's own clock has not moved. */
+    world->now_ms += 3600 * 1000;
+    turn(world);
+    assert_int_equal(world->cancels, 1);
+    assert_int_equal(wait_on(world), 0);
+    assert_true(said(world, "unwind"));
+    end(world);
+    assert_true(said(world, "raise"));
+}
+
+static void test_the_sandbox_knows_the_deadline_too(void **state)
+{
+    struct world *world = *state;
+
+    dd_engine_invoked(world->engine, DD_SPAN("r"), world->now_ms + 500, world->now_ms);
+    call(world, "session.begin",
+         json_pack("{s:s,s:s,s:s}", "event",
+                   "{\"DurableExecutionArn\":\"a\",\"CheckpointToken\":\"t\","
+                   "\"InitialExecutionState\":{\"NextMarker\":\"m\"}}",
+                   "profile", "python", "request_id", "r"));
+    assert_int_equal(world->timeout_ms, 500 - DD_AWS_MARGIN_MS);
+}
+
+static void test_pages_follow_each_other(void **state)
+{
+    struct world *world = *state;
+
+    begin(world, "m/1", 0);
+    assert_non_null(strstr(world->url, "/state?CheckpointToken=t%2F1%2B%3D&MaxItems=1000"
+                                       "&Marker=m%2F1"));
+    assert_false(said(world, "arn:aws"));
+    answer(world, "{\"Operations\":[],\"NextMarker\":\"m2\"}");
+    assert_non_null(strstr(world->url, "&Marker=m2"));
+    answer(world, "{\"Operations\":[{\"Id\":\"x\"}]}"); /* none of the API's */
+    (void)wait_on(world);
+    assert_non_null(strstr(world->url, "&Marker=m2"));
+    answer(world, "{\"Operations\":[]}");
+    assert_true(said(world, "arn:aws"));
+    assert_null(world->owner);
+}
+
+static void test_an_idle_connection_is_not_trusted(void **state)
+{
+    static const char done[] = "{\"CheckpointToken\":\"t2\",\"NewExecutionState\":{}}";
+    struct world *world = *state;
+
+    begin(world, "", 0);
+    start_one(world, 1);
+    answer(world, done);
+    start_one(world, 2);
+    assert_false(world->fresh);
+    answer(world, done);
+    world->now_ms += DD_AWS_IDLE_MS + 1;
+    start_one(world, 3);
+    assert_non_null(world->owner);
+    assert_true(world->fresh);
+}
+
+static void test_nothing_is_under_way_for_a_client_that_is_gone(void **state)
+{
+    struct world *world = *state;
+    struct dd_peer *peer = world->peer;
+
+    begin(world, "", 0);
+    start(world);
+    assert_non_null(world->owner);
+    dd_engine_disconnect(world->engine, peer, world->now_ms);
+    assert_null(world->owner);
+    assert_int_equal(world->cancels, 1);
+    assert_int_equal(dd_engine_next_due(world->engine), 0);
+}
+
+/* --- keys -------------------------------------------------------------------------------- */
+
+static void give_keys(struct world *world, const char *name, const char *expires)
+{
+    char json[256];
+
+    assert_string_equal(world->url, "http://169.254.170.2/keys");
+    (void)snprintf(json, sizeof json,
+                   "{\"AccessKeyId\":\"%s\",\"SecretAccessKey\":\"s\",\"Expiration\":\"%s\"}",
+                   name, expires);
+    answer(world, json);
+}
+
+static void test_keys_are_renewed_before_they_expire(void **state)
+{
+    struct world *world =
+        world_new(&(struct dd_aws_config){.endpoint = "https://lambda.test",
+                                          .region = "us-east-1",
+                                          .keys_url = "http://169.254.170.2/keys"});
+
+    *state = world;
+    begin(world, "m", 0);
+    give_keys(world, "K1", "2026-01-02T04:04:05Z"); /* in an hour */
+    assert_non_null(strstr(world->authorization, "Credential=K1/"));
+    answer(world, "{\"Operations\":[]}");
+    /* Four minutes before their end they are asked for, but the old ones still hold. */
+    world->now_ms += 56 * 60 * 1000;
+    start(world);
+    assert_string_equal(world->url, "http://169.254.170.2/keys");
+    refuse(world, 500, NULL, NULL);
+    assert_non_null(strstr(world->authorization, "Credential=K1/"));
+    answer(world, "{\"CheckpointToken\":\"t2\",\"NewExecutionState\":{\"Operations\":[]}}");
+    assert_null(world->owner);
+    /* After it they do not. */
+    world->now_ms += 5 * 60 * 1000;
+    begin(world, "m", 0);
+    give_keys(world, "K2", "2026-01-02T09:04:05Z");
+    assert_non_null(strstr(world->authorization, "Credential=K2/"));
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_attempts_have_one_token_and_an_end),
+        TEST(test_retry_after_is_kept),
+        TEST(test_no_call_is_begun_too_near_the_deadline),
+        TEST(test_a_call_has_the_time_until_the_deadline),
+        TEST(test_the_sandbox_knows_the_deadline_too),
+        TEST(test_pages_follow_each_other),
+        TEST(test_an_idle_connection_is_not_trusted),
+        TEST(test_nothing_is_under_way_for_a_client_that_is_gone),
+        cmocka_unit_test_teardown(test_keys_are_renewed_before_they_expire, teardown),
+    };
+
+    return cmocka_run_group_tests_name("backend_aws", tests, NULL, NULL);
+}
