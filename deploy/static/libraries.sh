@@ -211,8 +211,10 @@ build_lmdb() {
     cp "$source/$from/LICENSE" "$prefix/licence"
 }
 
+# Its project asks for a C++ compiler and uses none.
 build_msgpack() {
-    with_cmake "$source" -DMSGPACK_ENABLE_SHARED=OFF -DMSGPACK_BUILD_EXAMPLES=OFF \
+    with_cmake "$source" -DCMAKE_CXX_COMPILER="$out/bin/cc" -DCMAKE_CXX_COMPILER_FORCED=ON \
+        -DMSGPACK_ENABLE_SHARED=OFF -DMSGPACK_BUILD_EXAMPLES=OFF \
         -DMSGPACK_BUILD_TESTS=OFF
     pc msgpack 4.0.0 -lmsgpackc
     cat "$source/COPYING" "$source/LICENSE_1_0.txt" >"$prefix/licence"
