@@ -412,7 +412,10 @@ static void open_engine(struct daemon *daemon, const struct dd_options *options)
 {
     struct dd_engine_config config = {
         .journal = daemon->journal,
-        .ports = {daemon, port_random, port_process_alive, port_process_start},
+        .ports = {.user = daemon,
+                  .random = port_random,
+                  .process_alive = port_process_alive,
+                  .process_start = port_process_start},
         .log = &daemon->log,
         .version = DD_VERSION,
         .mode = options->command,

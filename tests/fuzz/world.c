@@ -153,7 +153,7 @@ static bool daemon_start(struct fuzz_world *world)
         .fold_delay_ms = 100,
     };
     struct dd_engine_config config = {
-        .ports = {world, port_random, port_process_alive, NULL},
+        .ports = {.user = world, .random = port_random, .process_alive = port_process_alive},
         .log = &world->log,
         .version = "fuzz",
         .mode = "serve",

@@ -470,7 +470,7 @@ static void daemon_start(struct world *world, void *owner, uint64_t argument)
         .fold_delay_ms = 100,
     };
     struct dd_engine_config config = {
-        .ports = {world, port_random, port_process_alive, NULL},
+        .ports = {.user = world, .random = port_random, .process_alive = port_process_alive},
         .log = &world->log,
         .version = "sim",
         .mode = "serve",

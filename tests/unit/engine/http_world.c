@@ -62,7 +62,7 @@ void http_world_init(struct http_world *world)
     world->log = (struct dd_log){
         .level = DD_LEVEL_WARN, .user = world, .now_ms = log_now, .write = log_write};
     world->config = (struct dd_engine_config){
-        .ports = {world, port_random, port_process_alive, NULL},
+        .ports = {.user = world, .random = port_random, .process_alive = port_process_alive},
         .log = &world->log,
         .version = "test",
         .socket = "/test/socket",

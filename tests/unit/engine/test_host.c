@@ -139,7 +139,10 @@ static int setup(void **state)
             .processes = 10,
         };
     world.config = (struct dd_engine_config){
-        .ports = {&world, port_random, port_process_alive, port_process_start},
+        .ports = {.user = &world,
+                  .random = port_random,
+                  .process_alive = port_process_alive,
+                  .process_start = port_process_start},
         .log = &world.log,
         .version = "test",
         .mode = "dev",
