@@ -62,6 +62,7 @@ static void from_command(const struct dd_function_option *option, const char *di
         .memory_mb = COMMAND_MEMORY_MB,
         .processes = COMMAND_PROCESSES,
         .durable = !option->plain,
+        .json = !option->plain,
         .retention_days = COMMAND_RETENTION_DAYS,
     };
 }
@@ -106,11 +107,12 @@ static const char **split_parameters(char *text)
     for (const char *c = text; *c; c++)
         len += *c == ',';
     all = dd_alloc_array(len + 1, sizeof *all);
-    for (len = 0; *text; text += *text != '\0') {
+    len = 0;
+    while (*text) {
         all[len++] = text;
         text += strcspn(text, ",");
         if (*text)
-            *text = '\0', text++;
+            *text++ = '\0';
     }
     return all;
 }
@@ -313,6 +315,7 @@ static void inherit(struct dd_hosted *function)
         char name[256];
 
         if (!equals || (size_t)(equals - *entry) >= sizeof name ||
+            starts(*entry, "AWS_LAMBDA_RUNTIME_API=") ||
             (function->runtime && !is_inherited(*entry)))
             continue;
         snprintf(name, sizeof name, "%.*s", (int)(equals - *entry), *entry);
@@ -320,16 +323,32 @@ static void inherit(struct dd_hosted *function)
     }
 }
 
-/* Credentials are made up only where the function would find none: they are not checked. */
-static void add_credentials(struct dd_hosted *function)
+static bool is_set(const char *name)
 {
-    const char *home = getenv("HOME");
+    const char *value = getenv(name);
+
+    return value && *value;
+}
+
+bool dd_dev_other_keys(void)
+{
+    static const char *const files[] = {"credentials", "config"};
     char path[PATH_MAX];
 
-    if (has(function, "AWS_ACCESS_KEY_ID") || has(function, "AWS_PROFILE"))
-        return;
-    snprintf(path, sizeof path, "%s/.aws/credentials", home ? home : "");
-    if (home && access(path, R_OK) == 0)
+    if (is_set("AWS_ACCESS_KEY_ID"))
+        return false;
+    for (size_t i = 0; is_set("HOME") && i < DD_COUNT(files); i++) {
+        snprintf(path, sizeof path, "%s/.aws/%s", getenv("HOME"), files[i]);
+        if (access(path, R_OK) == 0)
+            return true;
+    }
+    return is_set("AWS_PROFILE");
+}
+
+/* Credentials are made up only where the function would find none. */
+static void add_credentials(struct dd_hosted *function)
+{
+    if (has(function, "AWS_ACCESS_KEY_ID") || dd_dev_other_keys())
         return;
     add(function, "AWS_ACCESS_KEY_ID", "local");
     add(function, "AWS_SECRET_ACCESS_KEY", "local");
@@ -343,8 +362,7 @@ static void complete(struct dd_hosted *function, const struct dd_options *option
     addf(function, "AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "%" PRId64, function->memory_mb);
     addf(function, "AWS_LAMBDA_LOG_GROUP_NAME", "/aws/lambda/%s", function->name);
     add(function, "AWS_LAMBDA_LOG_STREAM_NAME", "$LATEST");
-    /* A durable function logs so unless it says otherwise (service-api 8.4). */
-    if (function->json || function->durable) {
+    if (function->json) {
         add(function, "AWS_LAMBDA_LOG_FORMAT", "JSON");
         add(function, "AWS_LAMBDA_LOG_LEVEL", "INFO");
     } else {
@@ -431,8 +449,10 @@ static void put_lines(const struct dd_dev *dev)
         putchar('\n');
 }
 
-static void put_next(const struct dd_dev *dev)
+/* A socket beside the data is not looked for; `durablectl env` tells of it. */
+static void put_next(const struct dd_dev *dev, const struct dd_options *options)
 {
+    bool beside = starts(options->socket, options->data);
     const struct dd_hosted *first = &dev->hosted[0];
 
     for (size_t i = 1; i < dev->len && !first->durable; i++) {
@@ -440,11 +460,12 @@ static void put_next(const struct dd_dev *dev)
             first = &dev->hosted[i];
     }
     printf("\nTry next, in another terminal\n"
-           "  eval \"$(durablectl env)\"\n"
+           "  eval \"$(durablectl env%s%s)\"\n"
            "  echo '{}' | aws lambda invoke --function-name '%s%s'%s "
            "--payload fileb:///dev/stdin /dev/stdout\n"
            "  durablectl show -\n",
-           first->name, first->durable ? ":$LATEST" : "",
+           beside ? " --socket " : "", beside ? options->socket : "", first->name,
+           first->durable ? ":$LATEST" : "",
            first->execution_timeout_s > DD_SYNC_TIMEOUT_S ? " --invocation-type Event" : "");
 }
 
@@ -463,7 +484,7 @@ void dd_dev_print(const struct dd_dev *dev, const struct dd_options *options, co
         put_function(&dev->hosted[i], width, i == 0);
     put_lines(dev);
     if (dev->len > 0)
-        put_next(dev);
+        put_next(dev, options);
     putchar('\n');
     fflush(stdout);
 }

@@ -21,6 +21,10 @@ int dd_dev_read(const struct dd_options *options, struct dd_dev *out,
                 struct dd_error *error) DD_MUST_CHECK;
 void dd_dev_deinit(struct dd_dev *dev);
 
+/* Whether there are credentials that the functions and AWS's clients find, but not the daemon,
+ * which then can't check what they sign: those of a profile or of a file. */
+bool dd_dev_other_keys(void);
+
 /* Keeps the data, when it is where dev puts it by itself, out of the user's repository. */
 void dd_dev_hide_data(const struct dd_options *options);
 

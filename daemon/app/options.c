@@ -270,11 +270,25 @@ static void replace(char **field, const char *text)
     *field = copy(text);
 }
 
+/* Whoever reads it may be in another directory. */
+static void absolute(char **field)
+{
+    char cwd[PATH_MAX];
+    struct dd_buf path;
+
+    if (**field == '/' || !getcwd(cwd, sizeof cwd))
+        return;
+    dd_buf_init(&path, 2 * PATH_MAX);
+    dd_buf_printf(&path, "%s/%s", cwd, *field);
+    dd_buf_append_byte(&path, '\0');
+    dd_free(*field);
+    *field = dd_buf_take(&path, NULL);
+}
+
 /* Defaults that depend on the command and the environment. */
 static void derive(struct dd_options *options)
 {
     bool dev = strcmp(options->command, "dev") == 0;
-    char cwd[PATH_MAX];
     struct dd_buf path;
     const char *directory;
 
@@ -298,22 +312,19 @@ static void derive(struct dd_options *options)
         dd_free(options->data);
         options->data = dd_buf_take(&path, NULL);
     }
-    /* Whoever reads it may be in another directory. */
-    if (*options->data != '/' && getcwd(cwd, sizeof cwd)) {
-        dd_buf_printf(&path, "%s/%s", cwd, options->data);
-        dd_buf_append_byte(&path, '\0');
-        dd_free(options->data);
-        options->data = dd_buf_take(&path, NULL);
-    }
+    absolute(&options->data);
     if (!*options->socket) {
         if ((directory = getenv("XDG_RUNTIME_DIR")) && *directory)
             dd_buf_printf(&path, "%s/durabled.sock", directory);
+        else if (dev && access("/run", W_OK) != 0 && access("/run/durabled", W_OK) != 0)
+            dd_buf_printf(&path, "%s/durabled.sock", options->data);
         else
             dd_buf_printf(&path, "/run/durabled/durabled.sock");
         dd_buf_append_byte(&path, '\0');
         dd_free(options->socket);
         options->socket = dd_buf_take(&path, NULL);
     }
+    absolute(&options->socket);
     dd_buf_deinit(&path);
     if (!*options->region)
         derive_region(options);

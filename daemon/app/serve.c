@@ -39,6 +39,8 @@
 /* Open files beside connections: the store's, the loop's and the listener's are
  * about twenty. */
 #define FILES_SPARE 32
+/* Those of a hosted process: its pipes, its listener, and the connections to that. */
+#define FILES_SANDBOX (4 + DD_RUNTIME_CONNECTIONS_MAX)
 
 /* A hosted function's code. */
 struct watched {
@@ -262,7 +264,8 @@ static void begin_stop(struct daemon *daemon)
            DD_LOG_NUMBER("invocations", (int64_t)dd_engine_invocations(daemon->engine)));
     dd_notify("STOPPING=1");
     dd_server_refuse(daemon->server);
-    if (daemon->http)
+    /* Hosted functions that run still ask the API; the engine takes no new starts. */
+    if (daemon->http && daemon->dev.len == 0)
         dd_http_refuse(daemon->http);
     dd_engine_stop(daemon->engine, dd_clock_ms());
 }
@@ -390,9 +393,10 @@ static bool is_dev(const struct dd_options *options)
 static void share_files(struct daemon *daemon, const struct dd_options *options)
 {
     size_t http = *options->http ? DD_HTTP_CONNECTIONS_MAX : 0;
-    size_t files = dd_open_files(DD_CONNECTIONS_MAX + http + FILES_SPARE);
+    size_t spare = FILES_SPARE + (is_dev(options) ? DD_SANDBOXES_MAX * FILES_SANDBOX : 0);
+    size_t files = dd_open_files(DD_CONNECTIONS_MAX + http + spare);
 
-    files = files > 2 * (size_t)FILES_SPARE ? files - FILES_SPARE : files / 2;
+    files = files > 2 * spare ? files - spare : files / 2;
     daemon->http_connections = http < files / 4 ? http : files / 4;
     daemon->connections = files - daemon->http_connections;
 }
@@ -505,6 +509,12 @@ static int start(struct daemon *daemon, const struct dd_options *options,
                  struct dd_error *error)
 {
     int rc = read_functions(daemon, options, error);
+
+    if (rc == 0 && options->require_signature && dd_dev_other_keys())
+        rc = dd_fail(
+            error, DD_USAGE,
+            "--require-signature: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; keys "
+            "of a profile or a file are not read here");
 
     if (rc == 0)
         rc = open_journal(daemon, options, error);

@@ -32,6 +32,9 @@
 #define DD_INPUT_MAX 6291456
 #define DD_RESULT_MAX 6291456
 #define DD_ERROR_OBJECT_MAX 32768
+/* The same of an invocation's error, which a function may report at any length; chosen. A
+ * longer one is cut: it is kept twice, and shown in one answer with much else. */
+#define DD_INVOCATION_ERROR_MAX (256 * 1024)
 #define DD_STACK_LINES_MAX 1024 /* chosen; the byte limit above is met first */
 
 /* A child's result above this is replaced by its summary (sdk-semantics 6). */

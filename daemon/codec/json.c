@@ -259,6 +259,8 @@ struct dd_error_object *dd_json_parse_failure(struct dd_span json, struct dd_spa
         given = dd_text_new(type);
     }
     stack = take_lines(json_object_get(root, "stackTrace"), &len);
+    if (!stack)
+        stack = take_lines(json_object_get(root, "trace"), &len); /* Node.js's name */
     json_decref(root);
     return dd_error_object_take(given, message, NULL, stack, len);
 }

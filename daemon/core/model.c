@@ -3,6 +3,7 @@
 
 #include "base/alloc.h"
 #include "base/check.h"
+#include "base/utf8.h"
 
 static const char *const type_names[] = {"",
 #define X(symbol, name) name,
@@ -167,6 +168,20 @@ static size_t json_string_size(const struct dd_text *text)
 static size_t json_member_size(struct dd_span key, const struct dd_text *text)
 {
     return text ? key.len + 4 + json_string_size(text) : 0;
+}
+
+/* Bytes of a text in the JSON of an error: each may be escaped to six. */
+#define ESCAPED 6
+
+struct dd_error_object *dd_error_object_fit(struct dd_error_object *error, size_t max)
+{
+    struct dd_span type, message;
+
+    if (dd_error_object_size(error) <= max)
+        return dd_error_object_ref(error);
+    type = dd_utf8_cut(dd_text_span(error->type), max / ESCAPED / 8);
+    message = dd_utf8_cut(dd_text_span(error->message), max / ESCAPED / 2);
+    return dd_error_object_new(type, message);
 }
 
 size_t dd_error_object_size(const struct dd_error_object *error)

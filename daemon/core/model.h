@@ -105,6 +105,10 @@ struct dd_error_object *dd_error_object_take(struct dd_text *type, struct dd_tex
                                              uint32_t stack_len);
 struct dd_error_object *dd_error_object_ref(struct dd_error_object *error);
 void dd_error_object_unref(struct dd_error_object *error);
+
+/* Gives `error` itself when its size (dd_error_object_size()) is at most `max`; else one with
+ * as much of its type and message as surely fits. */
+struct dd_error_object *dd_error_object_fit(struct dd_error_object *error, size_t max);
 void dd_error_object_set(struct dd_error_object **slot, struct dd_error_object *error);
 
 /* Bytes of the object as compact JSON, as the size limits count it; 0 for NULL. */

@@ -575,8 +575,18 @@ static int check_function(const struct dd_api_call *call,
                           const struct dd_api_function *function, struct dd_span name,
                           enum invocation_type type, struct dd_error *error)
 {
+    const struct dd_host *host = dd_host_find(call->engine, function->registration->name);
     int64_t timeout_s = function->registration->execution_timeout_s;
+    bool declared = host ? host->function->execution_timeout_s > 0
+                         : timeout_s != call->engine->config.default_execution_timeout_s;
 
+    /* What a template had once is gone when it is; work for it would wait for ever. */
+    if (call->engine->config.hosted_len > 0 &&
+        !dd_dispatch_served(call->engine, function->registration->name))
+        return dd_fail(error, DD_NOT_FOUND,
+                       "Function not found: arn:aws:lambda:%s:%s:function:%s",
+                       call->engine->service.region, call->engine->service.account,
+                       function->registration->name->data);
     if (function->registration->plain)
         return name.data ? dd_fail(error, DD_INVALID_PARAMETER,
                                    "You cannot name an execution of a function that is not "
@@ -585,8 +595,7 @@ static int check_function(const struct dd_api_call *call,
     if (!*function->qualifier)
         return dd_fail(error, DD_INVALID_PARAMETER,
                        "You cannot invoke a durable function using an unqualified ARN.");
-    if (type == REQUEST_RESPONSE && timeout_s > DD_SYNC_TIMEOUT_S &&
-        timeout_s != call->engine->config.default_execution_timeout_s)
+    if (type == REQUEST_RESPONSE && timeout_s > DD_SYNC_TIMEOUT_S && declared)
         return dd_fail(error, DD_INVALID_PARAMETER,
                        "You cannot synchronously invoke a durable function with an "
                        "executionTimeout greater than 15 minutes.");

@@ -83,8 +83,10 @@ static void invocation_free(struct dd_engine *engine, struct dd_invocation *invo
     dd_map_remove(&engine->invocations, dd_text_span(invocation->request_id));
     if (invocation->worker)
         invocation->worker->running--;
-    if (invocation->sandbox)
+    if (invocation->sandbox) {
         invocation->sandbox->invocation = NULL;
+        invocation->sandbox->idle_ms = engine->now_ms;
+    }
     dd_text_unref(invocation->request_id);
     dd_text_unref(invocation->function);
     dd_text_unref(invocation->instance);
@@ -575,6 +577,16 @@ static bool serves(const struct dd_worker *worker, const struct dd_text *functio
             return true;
     }
     return false;
+}
+
+bool dd_dispatch_served(struct dd_engine *engine, const struct dd_text *function)
+{
+    dd_list_each(node, tmp, &engine->workers)
+    {
+        if (serves(dd_container_of(node, struct dd_worker, node), function))
+            return true;
+    }
+    return dd_host_find(engine, function) != NULL;
 }
 
 /* The worker of `function` with a free slot that has most of them. */

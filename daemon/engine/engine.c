@@ -151,6 +151,9 @@ static void log_closed(struct dd_engine *engine, const struct dd_resident *resid
 
 void dd_engine_fail(struct dd_engine *engine, const struct dd_error *error)
 {
+    if (!engine->failed)
+        dd_log(engine->config.log, STORE_FAILED,
+               DD_LOG_TEXT("error", dd_span_cstr(error->text)));
     engine->failed = true;
     dd_journal_fail(engine->config.journal, error);
 }

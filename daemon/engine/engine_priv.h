@@ -312,6 +312,9 @@ void dd_invocation_begin(struct dd_engine *engine, struct dd_uuid execution,
 bool dd_dispatch_next(struct dd_engine *engine, const struct dd_text *function,
                       struct dd_uuid *out_execution);
 
+/* Whether the function is hosted, or a connected worker serves it. */
+bool dd_dispatch_served(struct dd_engine *engine, const struct dd_text *function);
+
 /* Ends an invocation and records how. */
 void dd_invocation_end(struct dd_engine *engine, struct dd_invocation *invocation,
                        const struct dd_outcome *outcome);

@@ -125,6 +125,7 @@ void dd_sandbox_idle(struct dd_sandbox *sandbox)
     struct dd_engine *engine = sandbox->host->engine;
 
     sandbox->ready = true;
+    dd_error_object_set(&sandbox->failure, NULL);
     sandbox->idle_ms = engine->now_ms;
     if (sandbox->stale)
         dd_sandbox_kill(sandbox, "its code changed");
@@ -219,6 +220,27 @@ void dd_host_dispatch(struct dd_host *host)
 
 /* --- ends -------------------------------------------------------------------------------- */
 
+/* A signal's name, as Lambda has it from Go. */
+static void name_signal(int signal, char *out, size_t size)
+{
+    static const struct {
+        int number;
+        const char *name;
+    } names[] = {{4, "illegal instruction"},
+                 {6, "aborted"},
+                 {7, "bus error"},
+                 {8, "floating point exception"},
+                 {9, "killed"},
+                 {11, "segmentation fault"},
+                 {15, "terminated"}};
+
+    snprintf(out, size, "signal: %d", signal);
+    for (size_t i = 0; i < DD_COUNT(names); i++) {
+        if (names[i].number == signal)
+            snprintf(out, size, "signal: %s", names[i].name);
+    }
+}
+
 /* As Lambda says it. */
 static void describe_end(const struct dd_sandbox *sandbox, int64_t status, int signal,
                          char *out, size_t size)
@@ -228,7 +250,7 @@ static void describe_end(const struct dd_sandbox *sandbox, int64_t status, int s
     char how[64];
 
     if (signal)
-        snprintf(how, sizeof how, "signal: %d", signal);
+        name_signal(signal, how, sizeof how);
     else
         snprintf(how, sizeof how, "exit status %d", (int)status);
     snprintf(out, size, "%s%s%sRuntime exited %s%s", request_id ? "RequestId: " : "",

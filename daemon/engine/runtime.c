@@ -51,7 +51,15 @@ static void call_free(struct dd_runtime_call *call)
 void dd_engine_runtime_cancel(struct dd_engine *engine, struct dd_runtime_call *call,
                               int64_t now_ms)
 {
+    static const struct dd_outcome released = {.kind = DD_OUTCOME_RELEASED};
+    struct dd_invocation *invocation;
+
     engine->now_ms = now_ms;
+    /* What it was to be given did not reach it. */
+    invocation =
+        call->request_id ? dd_invocation_find(engine, dd_text_span(call->request_id)) : NULL;
+    if (invocation && !engine->closing)
+        dd_invocation_end(engine, invocation, &released);
     call_free(call);
 }
 
@@ -228,9 +236,11 @@ static void responded(struct dd_runtime_call *call, struct dd_sandbox *sandbox,
     struct dd_engine *engine = call->engine;
     struct dd_uuid execution = sandbox->invocation->execution;
     struct dd_resident *resident;
+    /* Of a durable function the result is in an envelope, and has a limit of its own. */
+    size_t max = sandbox->invocation->plain ? DD_RESULT_MAX : DD_RUNTIME_RESPONSE_MAX;
     struct dd_error error;
 
-    if (request->body_error || request->body.len > DD_RUNTIME_RESPONSE_MAX) {
+    if (request->body_error || request->body.len > max) {
         dd_invocation_fail(engine, sandbox->invocation,
                            DD_SPAN("Function.ResponseSizeTooLarge"),
                            "Response payload size exceeded maximum allowed payload size "
@@ -340,6 +350,8 @@ struct dd_runtime_call *dd_engine_runtime_request(struct dd_engine *engine,
     dd_buf_init(&call->body, DD_FRAME_MAX);
     if (dd_api_from_page(request) || !dd_api_host_allowed(request->header(request, "Host"), ""))
         refuse(call, 403, "AccessDenied", "only the function's own runtime is served here");
+    else if (engine->closing)
+        refuse(call, 503, "ServiceException", "the daemon stops");
     else
         route(call, sandbox, request);
     return call;

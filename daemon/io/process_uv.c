@@ -19,7 +19,7 @@
 
 #define SUPERVISOR_MAX 8
 
-/* More than a socket pair's buffer, or a pipe's, is without privileges. */
+/* More than a pipe's buffer is without privileges. */
 #define PIPE_KEPT_MAX (1024u * 1024)
 
 struct dd_processes {
@@ -168,13 +168,23 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *out_buf)
     *out_buf = uv_buf_init(process->bytes, sizeof process->bytes);
 }
 
-static void open_pipe(struct process *process, struct pipe *pipe)
+/* Gives the end that the process writes to. A pipe and no pair of sockets: /dev/stderr can
+ * be opened then. */
+static int open_pipe(struct process *process, struct pipe *pipe, uv_file *out_end)
 {
+    uv_file ends[2];
+    int rc = uv_pipe(ends, UV_NONBLOCK_PIPE, 0);
+
+    if (rc < 0)
+        return rc;
+    *out_end = ends[1];
     dd_assert(uv_pipe_init(process->processes->config.loop, &pipe->handle, 0) == 0);
+    dd_assert(uv_pipe_open(&pipe->handle, ends[0]) == 0);
     pipe->handle.data = pipe;
     pipe->process = process;
     dd_buf_init(&pipe->line, DD_LOG_LINE_MAX);
     process->open++;
+    return 0;
 }
 
 /* --- its listener ------------------------------------------------------------------------ */
@@ -261,7 +271,8 @@ static void free_environment(char **all)
     dd_free(all);
 }
 
-static int spawn(struct process *process, const struct dd_process_spec *spec)
+static int spawn(struct process *process, const struct dd_process_spec *spec,
+                 const uv_file ends[2])
 {
     uv_stdio_container_t stdio[3] = {{.flags = UV_IGNORE}};
     uv_process_options_t options = {
@@ -278,8 +289,8 @@ static int spawn(struct process *process, const struct dd_process_spec *spec)
 
     snprintf(pid, sizeof pid, "%" PRId64, (int64_t)getpid());
     for (size_t i = 0; i < DD_COUNT(process->pipes); i++) {
-        stdio[i + 1].flags = (uv_stdio_flags)(UV_CREATE_PIPE | UV_WRITABLE_PIPE);
-        stdio[i + 1].data.stream = (uv_stream_t *)&process->pipes[i].handle;
+        stdio[i + 1].flags = UV_INHERIT_FD;
+        stdio[i + 1].data.fd = ends[i];
     }
     options.args = make_arguments(process->processes, spec->command, pid);
     options.env = make_environment(spec, dd_http_url(process->http));
@@ -322,10 +333,33 @@ static void on_abandoned_pipe(uv_handle_t *handle)
 
 static void abandon(struct process *process)
 {
-    uv_close((uv_handle_t *)&process->handle, on_abandoned);
-    for (size_t i = 0; i < DD_COUNT(process->pipes); i++)
-        uv_close((uv_handle_t *)&process->pipes[i].handle, on_abandoned_pipe);
+    if (process->handle.data)
+        uv_close((uv_handle_t *)&process->handle, on_abandoned);
+    for (size_t i = 0; i < DD_COUNT(process->pipes); i++) {
+        if (process->pipes[i].process)
+            uv_close((uv_handle_t *)&process->pipes[i].handle, on_abandoned_pipe);
+    }
     dd_http_close(process->http, on_abandoned_http, process);
+}
+
+/* Starts it with pipes; what of them is open when that fails stays so. */
+static int start(struct process *process, const struct dd_process_spec *spec)
+{
+    uv_file ends[2] = {-1, -1};
+    int rc = 0;
+
+    for (size_t i = 0; rc == 0 && i < DD_COUNT(process->pipes); i++)
+        rc = open_pipe(process, &process->pipes[i], &ends[i]);
+    if (rc == 0) {
+        process->handle.data = process;
+        process->open++;
+        rc = spawn(process, spec, ends);
+    }
+    for (size_t i = 0; i < DD_COUNT(ends); i++) {
+        if (ends[i] >= 0)
+            close(ends[i]);
+    }
+    return rc;
 }
 
 int dd_process_start(struct dd_processes *processes, const struct dd_process_spec *spec,
@@ -341,11 +375,7 @@ int dd_process_start(struct dd_processes *processes, const struct dd_process_spe
         dd_free(process);
         return rc;
     }
-    for (size_t i = 0; i < DD_COUNT(process->pipes); i++)
-        open_pipe(process, &process->pipes[i]);
-    process->handle.data = process;
-    process->open++;
-    rc = spawn(process, spec);
+    rc = start(process, spec);
     if (rc < 0) {
         abandon(process);
         return dd_fail(error, DD_SYSTEM, "%s: %s", spec->command[0], uv_strerror(rc));

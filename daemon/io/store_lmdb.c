@@ -274,6 +274,7 @@ static int try_open_env(struct store_lmdb *s)
      * not be able to write a lock file. */
     unsigned flags = MDB_NOTLS | (s->readonly ? (unsigned)(MDB_RDONLY | MDB_NOLOCK) : 0u);
     int rc = mdb_env_create(&s->env);
+    mdb_filehandle_t fd;
 
     if (rc != 0)
         return rc;
@@ -282,6 +283,9 @@ static int try_open_env(struct store_lmdb *s)
         rc = mdb_env_set_mapsize(s->env, (size_t)s->map_bytes);
     if (rc == 0)
         rc = mdb_env_open(s->env, s->dir, flags, 0600);
+    /* The library leaves it open to the processes that this one starts. */
+    if (rc == 0 && mdb_env_get_fd(s->env, &fd) == 0)
+        (void)fcntl(fd, F_SETFD, FD_CLOEXEC);
     if (rc != 0) {
         mdb_env_close(s->env);
         s->env = NULL;

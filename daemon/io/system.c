@@ -132,6 +132,7 @@ static unsigned long listener_inode(const char *table, uint16_t port)
         unsigned long found;
         unsigned local, state;
 
+        /* NOLINTNEXTLINE(cert-err34-c): the kernel's own numbers */
         if (sscanf(line, " %*u: %*[0-9A-F]:%x %*[0-9A-F]:%*x %x %*s %*s %*s %*u %*u %lu",
                    &local, &state, &found) == 3 &&
             local == port && state == 0x0A)

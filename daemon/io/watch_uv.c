@@ -14,6 +14,8 @@
 
 /* An editor, a compiler or `sam build` writes several files: so long it must be quiet. */
 #define QUIET_MS 100
+/* How often a directory that is gone is looked for. */
+#define GONE_MS 500
 
 struct place {
     uv_fs_event_t handle;
@@ -114,14 +116,18 @@ static bool is_code(const char *directory, const char *name)
     return !suffix && is_program(directory, name);
 }
 
-/* It is quiet: what was made since is watched too. */
+/* It is quiet: what was made since is watched too. A directory that is gone will be back, as
+ * a build makes it anew. */
 static void on_quiet(uv_timer_t *timer)
 {
     struct dd_watcher *watcher = timer->data;
 
     close_places(watcher);
     add_below(watcher, watcher->directory);
-    watcher->changed(watcher->user);
+    if (watcher->places_len > 0)
+        watcher->changed(watcher->user);
+    else
+        uv_timer_start(&watcher->timer, on_quiet, GONE_MS, 0);
 }
 
 static void on_change(uv_fs_event_t *handle, const char *name, int events, int status)

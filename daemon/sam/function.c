@@ -298,7 +298,8 @@ static bool take_logging(struct work *work)
         return false;
     good = take_text(work, map, "LoggingConfig.LogFormat", &format) &&
            take_text(work, map, "LoggingConfig.ApplicationLogLevel", &level);
-    work->hosted.json = format && strcmp(format, "JSON") == 0;
+    /* A durable function logs so unless it says otherwise (service-api 8.4). */
+    work->hosted.json = format ? strcmp(format, "JSON") == 0 : work->hosted.durable;
     if (work->hosted.json && level)
         put_variable(&work->hosted, "AWS_LAMBDA_LOG_LEVEL", level);
     dd_free(format);

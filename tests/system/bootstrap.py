@@ -54,6 +54,8 @@ def perform(runtime: Runtime, request_id: str, event: Any) -> None:
         while not Path(event["until"]).exists():
             time.sleep(0.01)
     if "child" in event and os.fork() == 0:
+        if "session" in event:
+            os.setsid()
         Path(event["child"]).write_text(str(os.getpid()))
         time.sleep(3600)
     if "hang" in event:
@@ -78,6 +80,13 @@ def perform(runtime: Runtime, request_id: str, event: Any) -> None:
         status, _ = runtime.ask("POST", f"invocation/{request_id}/response", large)
         print("answered", status, flush=True)
         return
+    elif "long_error" in event:
+        failure = {"errorType": "Long", "errorMessage": "x" * event["long_error"]}
+        runtime.ask("POST", f"invocation/{request_id}/error", json.dumps(failure).encode())
+        return
+    elif "files" in event:
+        files = [os.readlink(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd")[:-1]]
+        result = json.dumps(files).encode()
     elif "bytes" in event:
         result = bytes(event["bytes"])
     else:

@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import sys
+import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -111,7 +112,7 @@ def test_an_error_is_the_functions(world: World) -> None:
     [
         ({"exit": 0}, "Runtime exited without providing a reason"),
         ({"exit": 7}, "Runtime exited with error: exit status 7"),
-        ({"signal": signal.SIGSEGV}, "Runtime exited with error: signal: 11"),
+        ({"signal": signal.SIGSEGV}, "Runtime exited with error: signal: segmentation fault"),
     ],
 )
 def test_a_process_that_ends_fails_its_invocation(
@@ -213,6 +214,50 @@ def test_the_daemons_death_is_the_processes_too(world: World) -> None:
     wait_for("their end", lambda: not alive(pid) and not alive(child))
 
 
+def test_what_left_the_group_ends_too(world: World) -> None:
+    """A process that made a group or a session of its own, and one that it left behind."""
+    host = Host(world, *plain("f", "setsid", "--wait", *BOOTSTRAP), *plain("g"))
+    pid = host.call({})[1]["pid"]
+    forked = world.dir / "forked"
+    assert host.call({"child": str(forked), "session": True}, "g")[0]
+    wait_for("the child", lambda: forked.exists() and forked.read_text())
+    child = int(forked.read_text())
+    assert world.daemon
+    assert world.daemon.terminate() == 0
+    wait_for("their end", lambda: not alive(pid) and not alive(child))
+
+
+def test_a_process_finds_no_file_of_the_daemons(world: World) -> None:
+    host = Host(world, *plain("f"))
+    files = host.call({"files": True})[1]
+    assert files and not [name for name in files if str(world.data) in name]
+
+
+def test_standard_error_can_be_opened(world: World) -> None:
+    script = f"echo here > /dev/stderr; exec {' '.join(BOOTSTRAP)}"
+    host = Host(world, *plain("f", "sh", "-c", script))
+    assert host.call({})[0]
+    assert world.diagnosis("FUNCTION_WROTE", line="here")
+
+
+def test_an_error_of_any_length_is_cut(world: World) -> None:
+    host = Host(world, *plain("f"))
+    good, answer = host.call({"long_error": 4_000_000})
+    assert not good
+    assert answer["errorType"] == "Long"
+    assert 20_000 < len(answer["errorMessage"]) < 30_000
+
+
+def test_a_function_that_is_gone_is_not_found(world: World) -> None:
+    Host(world, *plain("f"))
+    assert world.daemon
+    world.daemon.kill()
+    host = Host(world, *plain("g"))
+    with pytest.raises(host.aws.exceptions.ResourceNotFoundException):
+        host.call({})
+    assert host.call({}, "g")[0]
+
+
 def test_an_orderly_stop_ends_them(world: World) -> None:
     host = Host(world, *plain("f"))
     pid = host.call({})[1]["pid"]
@@ -240,6 +285,24 @@ def test_a_process_ends_when_its_code_changes(world: World) -> None:
     second = host.call({"code": True})[1]
     assert (first["code"], second["code"]) == ("1", "2")
     assert first["pid"] != second["pid"]
+
+
+def test_code_that_is_built_anew_is_seen(world: World) -> None:
+    """`sam build` removes the directory, and makes it again after a while."""
+    code = world.dir / "code"
+    code.mkdir()
+    shutil.copy(HERE / "bootstrap.py", code)
+    world.cwd = code
+    host = Host(world, *plain("f", sys.executable, str(code / "bootstrap.py")))
+    shutil.rmtree(code)
+    time.sleep(1)
+    code.mkdir()
+    shutil.copy(HERE / "bootstrap.py", code)
+    wait_for("the first change", lambda: world.log_events("FUNCTION_CHANGED"))
+    seen = len(world.log_events("FUNCTION_CHANGED"))
+    (code / "code.py").write_text("3")
+    wait_for("the second", lambda: len(world.log_events("FUNCTION_CHANGED")) > seen)
+    assert host.call({"code": True})[1]["code"] == "3"
 
 
 def test_what_is_no_code_changes_nothing(world: World) -> None:

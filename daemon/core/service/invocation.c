@@ -216,10 +216,13 @@ int dd_execution_invoked(struct dd_execution *execution, struct dd_span request_
                          struct dd_facts *out, struct dd_error *error)
 {
     int64_t time_ms = dd_execution_time(execution, now_ms);
+    struct dd_outcome fitting = *outcome;
 
     if (!execution->flight.request_id ||
         !dd_span_equal(request_id, dd_text_span(execution->flight.request_id)))
         return dd_fail(error, DD_NOT_FOUND, "The invocation has ended or never began");
+    fitting.error = dd_error_object_fit(outcome->error, DD_INVOCATION_ERROR_MAX);
+    outcome = &fitting;
     if (outcome->kind == DD_OUTCOME_RELEASED) {
         handed_back(execution, unit, time_ms, out);
     } else if (dd_execution_closed(execution)) {
@@ -233,5 +236,6 @@ int dd_execution_invoked(struct dd_execution *execution, struct dd_span request_
     } else {
         returned(execution, outcome, time_ms, out);
     }
+    dd_error_object_unref(fitting.error);
     return 0;
 }

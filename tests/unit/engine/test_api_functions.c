@@ -356,9 +356,9 @@ static void test_tenants(void **state)
     http_world_refused(world, 400, IPV,
                        "The invoked function is not enabled with tenancy configuration. Remove "
                        "the tenant ID from your request and try again.");
-    /* A worker's function says nothing about it, and is given what there is. */
+    /* Beside hosted functions, one that nobody serves any more is gone. */
     invoke(world, "worker:$LATEST", "X-Amz-Tenant-Id", "a");
-    assert_int_equal(world->status, 204);
+    http_world_refused(world, 404, NOT_FOUND, "Function not found: " ARN "worker");
     invoke(world, "worker:$LATEST", "X-Amz-Tenant-Id", "a,b");
     http_world_refused(world, 400, "ValidationException",
                        "1 validation error detected: Value 'a,b' at 'tenantId' failed to "

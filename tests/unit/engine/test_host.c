@@ -466,7 +466,8 @@ static void test_a_process_that_dies_fails_its_invocation(void **state)
     assert_int_equal(next(world, 0)->status, 200);
     end(world, 0, 0, 11);
     settle(world);
-    assert_non_null(strstr(answer->body, "Error: Runtime exited with error: signal: 11"));
+    assert_non_null(
+        strstr(answer->body, "Error: Runtime exited with error: signal: segmentation fault"));
 }
 
 /* What comes as an idle process dies is for another one. */
