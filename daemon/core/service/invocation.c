@@ -105,8 +105,10 @@ static void released(struct dd_execution *execution, int64_t now_ms, struct dd_f
 /* After `failures` in a row, the last one included; within 10 % either way. */
 static int64_t retry_delay_ms(uint32_t failures, double unit)
 {
-    int64_t seconds = failures > 6 ? RETRY_DELAY_MAX_S : (int64_t)1 << (failures - 1);
+    int64_t seconds;
 
+    dd_assert(failures > 0);
+    seconds = failures > 6 ? RETRY_DELAY_MAX_S : (int64_t)1 << (failures - 1);
     return (int64_t)((double)(seconds * 1000) * (0.9 + 0.2 * unit));
 }
 
