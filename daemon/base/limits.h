@@ -140,6 +140,8 @@
 #define DD_DUE_WINDOW_MAX 65536
 /* One log line; its message is cut to fit. Lines in memory before they are written. */
 #define DD_LOG_LINE_MAX (16 * 1024)
+/* The end of what a function wrote, for X-Amz-Log-Result (Lambda's Invoke: 4 KB). */
+#define DD_LOG_TAIL 4096
 #define DD_LOG_BUFFER_MAX (256 * 1024)
 
 /* One HTTP request. A result of 6 MiB may be checkpointed as a JSON string, in which

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "base/alloc.h"
+#include "base/base64.h"
 #include "codec/api.h"
 #include "codec/http.h"
 #include "codec/pack.h"
@@ -18,6 +19,8 @@ static void exchange_free(struct dd_exchange *exchange)
     dd_list_remove(&exchange->action.node);
     dd_watch_leave(exchange->engine, &exchange->waiter);
     dd_text_unref(exchange->arn);
+    dd_text_unref(exchange->client_context);
+    dd_buf_deinit(&exchange->tail);
     dd_buf_deinit(&exchange->body);
     dd_free(exchange);
 }
@@ -31,9 +34,11 @@ void dd_engine_cancel(struct dd_engine *engine, struct dd_exchange *exchange, in
 static void send_answer(struct dd_gate_action *action)
 {
     struct dd_exchange *exchange = dd_container_of(action, struct dd_exchange, action);
-    struct dd_http_header headers[7];
+    struct dd_http_header headers[8];
     struct dd_http_answer answer = {.status = exchange->status, .headers = headers};
+    struct dd_buf tail;
 
+    dd_buf_init(&tail, 2 * DD_LOG_TAIL);
     headers[answer.headers_len++] =
         (struct dd_http_header){"x-amzn-RequestId", exchange->request_id};
     if (exchange->content_type)
@@ -53,8 +58,15 @@ static void send_answer(struct dd_gate_action *action)
     if (exchange->function_error)
         headers[answer.headers_len++] =
             (struct dd_http_header){"X-Amz-Function-Error", "Unhandled"};
+    if (exchange->tail_wanted && !exchange->error_type) {
+        dd_base64_encode(dd_buf_span(&exchange->tail), &tail);
+        dd_buf_append_byte(&tail, '\0');
+        headers[answer.headers_len++] =
+            (struct dd_http_header){"X-Amz-Log-Result", tail.failed ? "" : tail.data};
+    }
     answer.body = dd_buf_take(&exchange->body, &answer.body_len);
     exchange->reply.send(exchange->reply.user, &answer);
+    dd_buf_deinit(&tail);
     exchange_free(exchange);
 }
 
@@ -233,6 +245,7 @@ struct dd_exchange *dd_engine_request(struct dd_engine *engine,
     dd_list_init(&exchange->action.node);
     dd_waiter_init(&exchange->waiter, NULL);
     dd_buf_init(&exchange->body, DD_HTTP_BODY_MAX);
+    dd_buf_init(&exchange->tail, DD_LOG_TAIL + DD_LOG_LINE_MAX + 1);
     dd_list_push(&engine->exchanges, &exchange->node);
     rc = dd_api_check_caller(engine, request, &error);
     if (rc == 0 && request->body_error)

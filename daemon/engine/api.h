@@ -24,6 +24,9 @@ struct dd_exchange {
     const char *operation;   /* as AWS calls it */
     struct dd_waiter waiter; /* Invoke: until the execution is closed */
     struct dd_uuid execution;
+    struct dd_text *client_context; /* Invoke: JSON; NULL: none */
+    bool tail_wanted;               /* Invoke: X-Amz-Log-Result */
+    struct dd_buf tail;             /* what the function wrote, the end of it */
     char request_id[DD_UUID_TEXT_LEN + 1];
     /* The answer. */
     int status;
@@ -79,6 +82,13 @@ struct dd_api_labels {
 };
 const struct dd_api_route *dd_api_route(struct dd_span method, struct dd_span path,
                                         struct dd_api_labels *out_labels);
+
+/* The context that a caller who waits for the execution has given; absent when none has. */
+struct dd_span dd_api_client_context(const struct dd_engine *engine, struct dd_uuid execution);
+
+/* The function of the execution wrote a line: callers who wait get the end of all. */
+void dd_api_wrote(const struct dd_engine *engine, struct dd_uuid execution,
+                  struct dd_span line);
 
 /* Whether a web page sent the request. */
 bool dd_api_from_page(const struct dd_http_request *request);

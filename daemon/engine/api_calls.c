@@ -626,6 +626,8 @@ static int check_context(const struct dd_api_call *call, struct dd_error *error)
         return 0;
     dd_buf_init(&json, DD_CLIENT_CONTEXT_MAX);
     good = dd_base64_decode(given, &json) && is_object(dd_buf_span(&json));
+    if (good)
+        call->exchange->client_context = dd_text_new(dd_buf_span(&json));
     dd_buf_deinit(&json);
     return good ? 0
                 : dd_fail(error, DD_INVALID_CONTENT,
@@ -666,10 +668,39 @@ static int start(struct dd_api_call *call, struct dd_start *start, enum invocati
     if (type == EVENT) {
         dd_exchange_answer(exchange, 202, DD_SPAN_NONE, resident->position);
     } else {
+        exchange->tail_wanted =
+            dd_span_is(call->request->header(call->request, "X-Amz-Log-Type"), "Tail");
         exchange->waiter.again = invoke_again;
         invoke_again(&exchange->waiter);
     }
     return 0;
+}
+
+struct dd_span dd_api_client_context(const struct dd_engine *engine, struct dd_uuid execution)
+{
+    dd_list_each(node, tmp, &engine->exchanges)
+    {
+        const struct dd_exchange *exchange = dd_container_of(node, struct dd_exchange, node);
+
+        if (exchange->client_context && dd_uuid_compare(exchange->execution, execution) == 0)
+            return dd_text_span(exchange->client_context);
+    }
+    return DD_SPAN_NONE;
+}
+
+void dd_api_wrote(const struct dd_engine *engine, struct dd_uuid execution, struct dd_span line)
+{
+    dd_list_each(node, tmp, &engine->exchanges)
+    {
+        struct dd_exchange *exchange = dd_container_of(node, struct dd_exchange, node);
+
+        if (!exchange->tail_wanted || dd_uuid_compare(exchange->execution, execution) != 0)
+            continue;
+        dd_buf_append_span(&exchange->tail, line);
+        dd_buf_append_byte(&exchange->tail, '\n');
+        if (exchange->tail.len > DD_LOG_TAIL)
+            dd_buf_consume(&exchange->tail, exchange->tail.len - DD_LOG_TAIL);
+    }
 }
 
 /* X-Amz-Log-Type. No answer carries the end of a log: executions have logs of their own

@@ -3,7 +3,7 @@
  *
  * A sandbox begins with the start of its process and ends with it. It is idle from when
  * its runtime asks for an invocation (runtime.c) until it is given one. */
-#include "engine/engine_priv.h"
+#include "engine/api.h"
 
 #include <stdio.h>
 
@@ -431,8 +431,10 @@ void dd_engine_process_wrote(struct dd_engine *engine, struct dd_sandbox *sandbo
     wrote.message = dd_text_span(message);
     wrote.request_id = invocation ? dd_text_span(invocation->request_id) : DD_SPAN("");
     dd_log_wrote(engine->config.log, &wrote);
-    if (invocation)
+    if (invocation) {
         keep_line(engine, invocation->execution, &wrote);
+        dd_api_wrote(engine, invocation->execution, wrote.line);
+    }
     dd_text_unref(text);
     dd_text_unref(level);
     dd_text_unref(message);

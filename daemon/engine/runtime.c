@@ -20,7 +20,7 @@
 
 #define RUNTIME "/2018-06-01/runtime/"
 #define INVOCATION RUNTIME "invocation/"
-#define HEADERS_MAX 7
+#define HEADERS_MAX 8
 
 /* One request and the answer to come. Freed by its answer, or with its peer. */
 struct dd_runtime_call {
@@ -31,7 +31,7 @@ struct dd_runtime_call {
     int status;
     struct dd_buf body;
     /* Of an invocation. */
-    struct dd_text *request_id, *tenant_id;
+    struct dd_text *request_id, *tenant_id, *client_context;
     char deadline[24];
     char arn[DD_FUNCTION_REF_MAX];
     char trace[80];
@@ -44,6 +44,7 @@ static void call_free(struct dd_runtime_call *call)
     dd_list_remove(&call->action.node);
     dd_text_unref(call->request_id);
     dd_text_unref(call->tenant_id);
+    dd_text_unref(call->client_context);
     dd_buf_deinit(&call->body);
     dd_free(call);
 }
@@ -80,6 +81,9 @@ static void send_answer(struct dd_gate_action *action)
         headers[answer.headers_len++] =
             (struct dd_http_header){"Lambda-Runtime-Trace-Id", call->trace};
     }
+    if (call->client_context)
+        headers[answer.headers_len++] = (struct dd_http_header){"Lambda-Runtime-Client-Context",
+                                                                call->client_context->data};
     if (call->tenant_id)
         headers[answer.headers_len++] =
             (struct dd_http_header){"Lambda-Runtime-Aws-Tenant-Id", call->tenant_id->data};
@@ -204,6 +208,7 @@ void dd_runtime_give(struct dd_sandbox *sandbox, struct dd_uuid execution)
     call->sandbox = NULL;
     call->request_id = dd_text_ref(given.envelope.request_id);
     call->tenant_id = dd_text_ref(given.envelope.tenant_id);
+    call->client_context = dd_text_new(dd_api_client_context(engine, execution));
     snprintf(call->deadline, sizeof call->deadline, "%" PRId64,
              deadline_of(engine, given.invocation));
     snprintf(call->arn, sizeof call->arn, "arn:aws:lambda:%s:%s:function:%s%s",

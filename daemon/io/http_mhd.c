@@ -42,6 +42,7 @@ struct dd_http_server {
     uint64_t round; /* of the library's work */
     unsigned begun; /* requests that began in it, and whose headers are not all read */
     char url[80];
+    uint16_t port;
     void (*done)(void *user);
     void *done_user;
 };
@@ -246,6 +247,20 @@ static void *connection_new(struct dd_http_server *server, struct MHD_Connection
     server->handles++;
     uv_poll_start(&connection->watch, UV_DISCONNECT, on_hangup);
     return connection;
+}
+
+/* Whether a peer may connect at all. */
+static enum MHD_Result on_accept(void *user, const struct sockaddr *address, socklen_t len)
+{
+    const struct dd_http_server *server = user;
+    int64_t owner;
+
+    (void)len;
+    if (!server->config.own_user || address->sa_family != AF_INET)
+        return MHD_YES;
+    owner = dd_port_user(ntohs(((const struct sockaddr_in *)(const void *)address)->sin_port),
+                         server->port);
+    return owner <= 0 || owner == (int64_t)geteuid() ? MHD_YES : MHD_NO;
 }
 
 /* A connection has begun, or ends: its socket is closed after this. */
@@ -492,6 +507,7 @@ static int listen_on(struct dd_http_server *server, const struct addrinfo *where
     }
     dd_assert(getnameinfo(address, len, host, sizeof host, port, sizeof port,
                           NI_NUMERICHOST | NI_NUMERICSERV) == 0);
+    server->port = (uint16_t)strtoul(port, NULL, 10);
     snprintf(server->url, sizeof server->url,
              where->ai_family == AF_INET6 ? "http://[%s]:%s" : "http://%s:%s", host, port);
     *out_fd = fd;
@@ -523,7 +539,7 @@ static int open_socket(struct dd_http_server *server, int *out_fd, struct dd_err
 static int start_daemon(struct dd_http_server *server, int fd, struct dd_error *error)
 {
     server->daemon = MHD_start_daemon(
-        MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, on_request, server,
+        MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, on_accept, server, on_request, server,
         MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_URI_LOG_CALLBACK, on_target, server,
         MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL, MHD_OPTION_NOTIFY_CONNECTION,
         on_connection, server, MHD_OPTION_CONNECTION_MEMORY_LIMIT,

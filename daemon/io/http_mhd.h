@@ -14,6 +14,7 @@ struct dd_http_config {
     uv_loop_t *loop;
     const char *address; /* "HOST:PORT", HOST a literal or localhost; port 0: any */
     bool remote;         /* HOST may be other than loopback */
+    bool own_user;       /* only processes of this one's user, or of root, may connect; IPv4 */
     size_t connections_max;
     struct dd_http_events events;
 };

@@ -214,6 +214,7 @@ static int open_listener(struct process *process, struct dd_error *error)
     struct dd_http_config config = {
         .loop = process->processes->config.loop,
         .address = "127.0.0.1:0",
+        .own_user = true,
         .connections_max = DD_RUNTIME_CONNECTIONS_MAX,
         .events = {process, on_requested, on_cancelled},
     };

@@ -30,6 +30,10 @@ void dd_process_name(int64_t pid, char out_name[16]);
  * not be seen (another user's). */
 int64_t dd_port_holder(uint16_t port);
 
+/* The user id of the process that has the end `port` of a TCP connection on loopback (IPv4)
+ * to `peer`; -1 when the kernel does not tell. */
+int64_t dd_port_user(uint16_t port, uint16_t peer);
+
 /* Lets the process have `wanted` open files, or as many as its hard limit allows;
  * returns how many it may have. */
 size_t dd_open_files(size_t wanted);

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -99,6 +101,44 @@ def test_no_more_processes_than_the_limit(world: World) -> None:
     go.touch()
     pids = [call.result()[1]["pid"] for call in calls]
     assert len(set(pids)) == 10
+
+
+def test_a_caller_gives_a_context_and_sees_the_end_of_the_log(world: World) -> None:
+    host = Host(world, *plain("f"))
+    context = {"client": {"app": "a"}}
+    answer = host.aws.invoke(
+        FunctionName="f",
+        Payload=json.dumps({"print": "x" * 3000 + "\n" + "y" * 3000}).encode(),
+        LogType="Tail",
+        ClientContext=base64.b64encode(json.dumps(context).encode()).decode(),
+    )
+    headers = json.loads(answer["Payload"].read())["headers"]
+    assert json.loads(headers["lambda-runtime-client-context"]) == context
+    tail = base64.b64decode(answer["LogResult"]).decode()
+    assert len(tail) == 4096 and tail.endswith("y" * 3000 + "\n")
+    assert "LogResult" not in host.aws.invoke(FunctionName="f", Payload=b"{}")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
+def test_another_user_does_not_reach_the_runtime_api(world: World) -> None:
+    host = Host(world, *plain("f"))
+    api = host.call({})[1]["environment"]["AWS_LAMBDA_RUNTIME_API"]
+    script = (
+        "import http.client, sys\n"
+        f"c = http.client.HTTPConnection('{api}', timeout=10)\n"
+        "c.request('GET', '/2018-06-01/runtime/invocation/next')\n"
+        "try: print(c.getresponse().status)\n"
+        "except (ConnectionError, http.client.HTTPException): print('refused')\n"
+    )
+    for user, seen in ((65534, "refused"), (0, "403")):
+        said = subprocess.run(
+            ["/usr/bin/python3", "-c", script],
+            user=user,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert said.stdout.strip() == seen, said
 
 
 def test_an_error_is_the_functions(world: World) -> None:

@@ -252,7 +252,8 @@ static int fold_operation(struct dd_execution *execution, const struct operation
         return corrupt(error, fact, "has no due time");
     if (row->fold == callback_started && !fact->callback_id)
         return corrupt(error, fact, "has no callback id");
-    if ((row->fold == wait_succeeded || row->fold == step_ready ||
+    if (node &&
+        (row->fold == wait_succeeded || row->fold == step_ready ||
          fact->kind == DD_FACT_CALLBACK_TIMED_OUT) &&
         fact->time_ms < node->operation.due_ms)
         return corrupt(error, fact, "fires a timer early");
