@@ -227,7 +227,7 @@ int main(int argc, char **argv)
     long count = soaking ? SOAK_EXECUTIONS : 3;
 
     if (argc > 2 + soaking)
-        count = atol(argv[2 + soaking]);
+        count = strtol(argv[2 + soaking], NULL, 10);
     if (argc < 2 || argc > 3 + soaking || count < 1 || (!soaking && count > RUNS_MAX)) {
         fprintf(stderr,
                 "usage: %s DURABLED [RUNS 1..%d]\n"

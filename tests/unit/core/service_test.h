@@ -20,7 +20,7 @@ static inline void tell(struct story *story, const char *commands)
 
     dd_buf_init(&out, 16u * 1024 * 1024);
     assert_true(strlen(commands) < sizeof(copy));
-    strcpy(copy, commands);
+    memcpy(copy, commands, strlen(commands) + 1);
     for (char *at = copy; at; at = rest) {
         rest = strchr(at, '|');
         if (rest)
