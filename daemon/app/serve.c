@@ -270,13 +270,19 @@ static void begin_stop(struct daemon *daemon)
     dd_engine_stop(daemon->engine, dd_clock_ms());
 }
 
+/* A caller who waited until the end is told; one who does not read is not waited for. */
+static bool answers_sent(const struct daemon *daemon, int64_t now_ms)
+{
+    return !daemon->http || dd_http_sent(daemon->http) || now_ms >= daemon->stop_by_ms;
+}
+
 /* Moves on when the stage has what it waited for. */
 static void advance_stop(struct daemon *daemon, int64_t now_ms)
 {
     if (daemon->stage == STAGE_DRAINING &&
         (dd_engine_invocations(daemon->engine) == 0 || now_ms >= daemon->stop_by_ms ||
          dd_engine_failed(daemon->engine)) &&
-        dd_engine_quiet(daemon->engine)) {
+        dd_engine_quiet(daemon->engine) && answers_sent(daemon, now_ms)) {
         daemon->stage = STAGE_CLOSING;
         dd_log(
             &daemon->log, STOPPED,

@@ -230,14 +230,9 @@ static int own_invocation(struct dd_pending *pending, struct dd_params *params,
 /* Answers when what the execution has recorded is durable: its invocation has ended. */
 static void answer_ended(struct dd_pending *pending, struct dd_uuid execution)
 {
-    struct dd_resident *resident;
-    struct dd_error error;
-    uint64_t position = 0;
-
-    if (dd_engine_load(pending->engine, execution, &resident, &error) == 0)
-        position = resident->position;
     dd_wire_write_empty(&pending->result);
-    dd_pending_answer_after(pending, position);
+    dd_pending_answer_after(pending,
+                            dd_journal_position(pending->engine->config.journal, execution));
 }
 
 static int worker_respond(struct dd_pending *pending, struct dd_params *params,

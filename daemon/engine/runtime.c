@@ -240,10 +240,8 @@ static void responded(struct dd_runtime_call *call, struct dd_sandbox *sandbox,
 {
     struct dd_engine *engine = call->engine;
     struct dd_uuid execution = sandbox->invocation->execution;
-    struct dd_resident *resident;
     /* Of a durable function the result is in an envelope, and has a limit of its own. */
     size_t max = sandbox->invocation->plain ? DD_RESULT_MAX : DD_RUNTIME_RESPONSE_MAX;
-    struct dd_error error;
 
     if (request->body_error || request->body.len > max) {
         dd_invocation_fail(engine, sandbox->invocation,
@@ -261,9 +259,7 @@ static void responded(struct dd_runtime_call *call, struct dd_sandbox *sandbox,
         refuse(call, 500, "ServiceException", "no memory for the response");
         return;
     }
-    accepted(call, dd_engine_load(engine, execution, &resident, &error) == 0
-                       ? resident->position
-                       : 0);
+    accepted(call, dd_journal_position(engine->config.journal, execution));
 }
 
 static struct dd_error_object *read_failure(const struct dd_http_request *request,
@@ -281,15 +277,11 @@ static void raised(struct dd_runtime_call *call, struct dd_sandbox *sandbox,
 {
     struct dd_outcome outcome = {.kind = DD_OUTCOME_FAILED};
     struct dd_uuid execution = sandbox->invocation->execution;
-    struct dd_resident *resident;
-    struct dd_error error;
 
     outcome.error = read_failure(request, "Runtime.Unknown");
     dd_invocation_end(call->engine, sandbox->invocation, &outcome);
     dd_error_object_unref(outcome.error);
-    accepted(call, dd_engine_load(call->engine, execution, &resident, &error) == 0
-                       ? resident->position
-                       : 0);
+    accepted(call, dd_journal_position(call->engine->config.journal, execution));
 }
 
 /* --- routes ------------------------------------------------------------------------------ */

@@ -39,6 +39,7 @@ struct dd_http_server {
     struct dd_list connections;
     size_t bodies;  /* bytes of the requests' bodies */
     size_t answers; /* and of the answers that are not sent yet */
+    size_t unsent;  /* the number of those */
     uint64_t round; /* of the library's work */
     unsigned begun; /* requests that began in it, and whose headers are not all read */
     char url[80];
@@ -109,6 +110,8 @@ static void drop_body(struct request *request)
 
 static void request_free(struct request *request)
 {
+    if (request->state == ANSWERED)
+        request->server->unsent--;
     if (request->response)
         MHD_destroy_response(request->response);
     request->server->answers -= request->response_len;
@@ -206,6 +209,7 @@ static void reply_send(void *user, const struct dd_http_answer *answer)
 
     dd_assert(request->state == ASKED);
     request->state = ANSWERED;
+    request->server->unsent++;
     request->connection->asked = NULL;
     respond(request, answer);
     resume(request);
@@ -575,6 +579,11 @@ int dd_http_open(const struct dd_http_config *config, struct dd_http_server **ou
 const char *dd_http_url(const struct dd_http_server *server)
 {
     return server->url;
+}
+
+bool dd_http_sent(const struct dd_http_server *server)
+{
+    return server->unsent == 0;
 }
 
 void dd_http_refuse(struct dd_http_server *server)

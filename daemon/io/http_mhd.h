@@ -27,6 +27,9 @@ int dd_http_open(const struct dd_http_config *config, struct dd_http_server **ou
 /* "http://127.0.0.1:8080", with the port that was bound; as long as the server. */
 const char *dd_http_url(const struct dd_http_server *server);
 
+/* Whether every answer has been sent, or its peer is gone. */
+bool dd_http_sent(const struct dd_http_server *server);
+
 /* Takes no more connections; those that are open stay. */
 void dd_http_refuse(struct dd_http_server *server);
 
