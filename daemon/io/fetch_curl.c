@@ -10,6 +10,7 @@
 #include "base/alloc.h"
 #include "base/buf.h"
 #include "base/list.h"
+#include "io/roots.h"
 
 /* Connections that are kept; chosen: as many as executions that one sandbox usually has. */
 #define KEPT_CONNECTIONS 4
@@ -300,7 +301,7 @@ static int on_timer_wanted(CURLM *multi, long timeout_ms, void *user)
 /* --- requests ---------------------------------------------------------------------------- */
 
 /* Where the certificates of authorities are: where AWS's tools and OpenSSL's are told, else
- * where distributions keep them. NULL: nowhere, and libcurl's own default holds. */
+ * where distributions keep them. NULL: nowhere. */
 static const char *find_roots(void)
 {
     static const char *const names[] = {"AWS_CA_BUNDLE", "SSL_CERT_FILE"};
@@ -323,6 +324,18 @@ static const char *find_roots(void)
             return paths[i];
     }
     return NULL;
+}
+
+/* Whom to trust; what is built in when no file is there. */
+static void set_roots(CURL *easy)
+{
+    const char *path = find_roots();
+    struct curl_blob built_in = {(void *)dd_roots.data, dd_roots.len, CURL_BLOB_NOCOPY};
+
+    if (path)
+        curl_easy_setopt(easy, CURLOPT_CAINFO, path);
+    else if (built_in.len > 0)
+        curl_easy_setopt(easy, CURLOPT_CAINFO_BLOB, &built_in);
 }
 
 static bool set_up(struct dd_fetcher *fetcher)
@@ -380,7 +393,6 @@ static bool add_headers(struct fetch *fetch, const struct dd_fetch_request *requ
 static void set_options(struct fetch *fetch, const struct dd_fetch_request *request)
 {
     CURL *easy = fetch->easy;
-    const char *roots = find_roots();
 
     curl_easy_setopt(easy, CURLOPT_PRIVATE, fetch);
     curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, fetch->text);
@@ -400,8 +412,7 @@ static void set_options(struct fetch *fetch, const struct dd_fetch_request *requ
         curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->body.len);
         curl_easy_setopt(easy, CURLOPT_POSTFIELDS, request->body.data);
     }
-    if (roots)
-        curl_easy_setopt(easy, CURLOPT_CAINFO, roots);
+    set_roots(easy);
     if (request->fresh)
         curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);
     if (request->direct)

@@ -125,19 +125,28 @@ fetch_crate() {
     cp "${CARGO_HOME:-$HOME/.cargo}"/registry/cache/*/"$package-$version.crate" "$to/"
 }
 
-# fetch NAME: its source, checked and patched, in $static/sources/NAME-VERSION; sets $source.
-fetch() {
-    local name=$1 origin what sum package version to archive attempt
-    read -r origin what sum < <(awk -v n="$name" '$1 == n { print $2, $3, $4 }' "$here/sources.txt")
-    package=${what%%=*} version=${what#*=}
-    source=$static/sources/$name-$version
-    [ ! -e "$source/.complete" ] || return 0
-    to=$static/sources/packages/$name
-    rm -rf "$source" "$to"
+# The same wheel whatever machine builds: nothing compiled of it is used.
+fetch_pypi() {
+    local package=$1 version=$2 to=$3
+    "$static/tools/venv/bin/pip" download --quiet --disable-pip-version-check --no-deps \
+        --only-binary :all: --python-version 3.11 --platform manylinux2014_x86_64 \
+        --dest "$to" "$package==$version" ||
+        fail "no wheel $package $version"
+}
+
+# take ORIGIN PACKAGE=VERSION SHA256 DIRECTORY: the source, checked and patched.
+take() {
+    local origin=$1 package=${2%%=*} version=${2#*=} sum=$3 into=$4 to archive attempt
+    to=$static/sources/packages/$(basename "$into")
+    rm -rf "$into" "$to"
     mkdir -p "$to"
-    case $origin in debian) archive=${package}_$version.dsc ;; crate) archive=$package-$version.crate ;; esac
+    case $origin in
+        debian) archive=${package}_$version.dsc ;;
+        crate) archive=$package-$version.crate ;;
+        pypi) archive=$package-$version-*.whl ;;
+    esac
     if [ -n "${DURABLED_SOURCES:-}" ]; then
-        cp "$DURABLED_SOURCES/$archive" "$to/"
+        cp "$DURABLED_SOURCES"/$archive "$to/"
         [ "$origin" != debian ] || cp "$DURABLED_SOURCES/${package}_"*.tar.* "$to/"
     else
         for attempt in 1 2 3; do
@@ -147,13 +156,36 @@ fetch() {
             sleep 3
         done
     fi
-    check_sum "$to/$archive" "$sum"
+    archive=$(echo "$to"/$archive)
+    check_sum "$archive" "$sum"
     case $origin in
-        debian) dpkg-source --no-copy --extract "$to/$archive" "$source" >"$to/extract.log" 2>&1 ||
+        debian) dpkg-source --no-copy --extract "$archive" "$into" >"$to/extract.log" 2>&1 ||
             { cat "$to/extract.log" >&2 && exit 1; } ;;
-        crate) mkdir -p "$source" && tar xzf "$to/$archive" -C "$source" --strip-components=1 ;;
+        crate) mkdir -p "$into" && tar xzf "$archive" -C "$into" --strip-components=1 ;;
+        pypi) python3 -m zipfile -e "$archive" "$into" ;;
     esac
-    touch "$source/.complete"
+    touch "$into/.complete"
+}
+
+# fetch NAME: its source, from the first of its origins that has it; sets $source.
+fetch() {
+    local name=$1 origins row origin what sum folder rc
+    mapfile -t origins < <(awk -v n="$name" '$1 == n' "$here/sources.txt")
+    for row in "${origins[@]}"; do
+        read -r _ origin what sum folder <<<"$row"
+        source=$static/sources/$name-${what#*=}
+        rc=0
+        if [ ! -e "$source/.complete" ]; then
+            # Not `take ... ||`: behind that, bash goes on after a command that failed.
+            set +e
+            (set -e; take "$origin" "$what" "$sum" "$source")
+            rc=$?
+            set -e
+        fi
+        source+=${folder:+/$folder}
+        [ $rc -ne 0 ] || return 0
+    done
+    fail "no origin has the source of $name"
 }
 
 # --- recipes --------------------------------------------------------------------
@@ -258,7 +290,7 @@ build_yaml() {
 build_openssl() {
     local platform
     case $arch in x86_64) platform=linux-x86_64 ;; arm64) platform=linux-aarch64 ;; esac
-    cp -R "$source/openssl/." "$work"
+    cp -R "$source/." "$work"
     # 700 kB of AES for one family of processors; nothing here encrypts in bulk.
     sed -i 's/^if ($avx512vaes>0) {/if (0) {/' "$work/crypto/modes/asm/aes-gcm-avx512.pl"
     grep -q '^if (0) {' "$work/crypto/modes/asm/aes-gcm-avx512.pl"
@@ -284,9 +316,9 @@ build_openssl() {
 
 build_curl() {
     # The package leaves out directories that curl's own description enters.
-    mkdir -p "$source/curl/docs/examples"
-    touch "$source/curl/docs/CMakeLists.txt" "$source/curl/docs/examples/CMakeLists.txt"
-    with_cmake "$source/curl" -DHTTP_ONLY=ON -DCURL_USE_OPENSSL=ON \
+    mkdir -p "$source/docs/examples"
+    touch "$source/docs/CMakeLists.txt" "$source/docs/examples/CMakeLists.txt"
+    with_cmake "$source" -DHTTP_ONLY=ON -DCURL_USE_OPENSSL=ON \
         -DOPENSSL_ROOT_DIR="$out/openssl" -DOPENSSL_USE_STATIC_LIBS=ON \
         -DBUILD_CURL_EXE=OFF -DBUILD_STATIC_LIBS=ON -DBUILD_LIBCURL_DOCS=OFF -DBUILD_MISC_DOCS=OFF \
         -DENABLE_CURL_MANUAL=OFF -DCURL_ZLIB=OFF -DCURL_BROTLI=OFF -DCURL_ZSTD=OFF \
@@ -299,7 +331,23 @@ build_curl() {
         -DCURL_CA_BUNDLE=none -DCURL_CA_PATH=none
     rm -rf "$prefix/lib/pkgconfig" "$prefix/lib/cmake"
     pc libcurl 8.22.0 '-lcurl -lpthread' libssl
-    cp "$source/curl/COPYING" "$prefix/licence"
+    cp "$source/COPYING" "$prefix/licence"
+}
+
+# The authorities of AWS's endpoints, for where no file has any. AWS names them: Amazon Trust
+# Services' roots, and the older one that vouches for them.
+build_roots() {
+    awk '/^# Label: / { ours = /"(Amazon Root CA [1-4]|Starfield Services Root Certificate Authority - G2)"$/ }
+        ours && /^-+BEGIN/, /^-+END/' "$source/certifi/cacert.pem" >"$prefix/roots.pem"
+    [ "$(grep -c BEGIN "$prefix/roots.pem")" -eq 5 ]
+    cp "$source"/certifi-*.dist-info/licenses/LICENSE "$prefix/licence"
+}
+
+# For the layer: Lambda's runtimes have different versions of Python, so no C.
+build_python_msgpack() {
+    mkdir -p "$prefix/msgpack"
+    cp "$source"/msgpack/*.py "$prefix/msgpack/"
+    cp "$source"/msgpack-*.dist-info/licenses/COPYING "$prefix/licence"
 }
 
 # build NAME [LIBRARY that it uses...]
@@ -314,12 +362,11 @@ build() {
         echo "$cflags $uses"; } | sum_of)
     if [ "$(cat "$prefix/key" 2>/dev/null)" != "$key" ]; then
         fetch "$name"
-        say "building $(basename "$source")"
+        say "building $name"
         work=$out/work/$name
         rm -rf "$prefix" "$work"
         mkdir -p "$work" "$prefix"
-        # Not `build || ...`: behind that, bash goes on after a command that failed.
-        set +e
+        set +e # as in fetch
         (set -e; "build_$name") >"$out/$name.log" 2>&1
         rc=$?
         set -e
@@ -340,8 +387,9 @@ mkdir -p "$static/sources"
 exec 9>"$static/lock"
 flock 9
 install_compiler
-for library in uv lmdb msgpack jansson microhttpd xxhash yaml openssl; do
+for library in uv lmdb msgpack jansson microhttpd xxhash yaml openssl roots python_msgpack; do
     build "$library"
 done
 build curl openssl
 cp "$static"/tools/venv/lib/python3*/site-packages/ziglang/lib/libc/musl/COPYRIGHT "$out/licences/musl.txt"
+cp "$root/LICENSE" "$out/licences/durabled.txt"

@@ -10,3 +10,5 @@ set(ENV{PKG_CONFIG_PATH} "")
 # -s: no symbols, whose names hold the paths of the build.
 string(APPEND CMAKE_EXE_LINKER_FLAGS_INIT " -static -s -Wl,--gc-sections")
 string(APPEND CMAKE_C_FLAGS_INIT " -ffunction-sections -fdata-sections")
+# For images without a file of authorities, as an empty one.
+set(DD_ROOTS ${DD_STATIC}/roots/roots.pem)

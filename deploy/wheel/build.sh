@@ -26,12 +26,10 @@ for arch in "$@"; do
     cmake --workflow --preset "static-$arch" >"$work/$arch.log" 2>&1 ||
         { tail -n 40 "$work/$arch.log" >&2 && exit 1; }
     [ -x "$work/venv/bin/pip" ] || /usr/bin/python3 -m venv "$work/venv"
-    rm -rf "${work:?}/$arch" "$work/licences"
-    cp -R "build/static/$arch/licences" "$work/"
-    cp LICENSE "$work/licences/durabled.txt"
+    rm -rf "${work:?}/$arch"
     PIP_CONSTRAINT=$work/constraints.txt \
         DURABLED_WHEEL_BIN=$root/build/static-$arch/bin \
-        DURABLED_WHEEL_LICENCES=$work/licences \
+        DURABLED_WHEEL_LICENCES=$root/build/static/$arch/licences \
         DURABLED_WHEEL_TAG=py3-none-manylinux_2_17_$machine.manylinux2014_$machine.musllinux_1_1_$machine \
         "$work/venv/bin/pip" wheel --quiet --disable-pip-version-check --no-deps --no-cache-dir \
         --wheel-dir "$work/$arch" ./client/python
