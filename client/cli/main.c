@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "cli.h"
+#include "durablectl.h"
 
 #ifndef DURABLECTL_VERSION
 #define DURABLECTL_VERSION "0"
@@ -610,7 +611,7 @@ static int run_verb(const struct args *args)
     return exit_code;
 }
 
-int main(int argc, char **argv)
+int durablectl_main(int argc, char **argv)
 {
     char problem[512] = "";
     struct args args;

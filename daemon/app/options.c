@@ -122,6 +122,9 @@ static void print_help(void)
         "       durabled extension           serve the sessions of a Lambda function, over "
         "AWS's\n"
         "                                    durable execution API; what a layer runs\n"
+        "       durabled ctl VERB...         the operator's tool; so is this program by the "
+        "name\n"
+        "                                    of durablectl\n"
         "       durabled --help | --version\n\n"
         "Every option may also be given by the environment variable beside it.\n\n",
         DD_VERSION);

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# build.sh [x86_64|arm64...]: the wheel that is a whole installation: `durabled` and
-# `durablectl` as static binaries, and the Python client. Without a name, for this machine.
+# build.sh [x86_64|arm64...]: the wheel that is a whole installation: `durabled` as a static
+# binary, `durablectl`, and the Python client. Without a name, for this machine.
 #
-# The wheels are in build/dist. The binaries run on any Linux, with or without glibc, hence
+# The wheels are in build/dist. The binary runs on any Linux, with or without glibc, hence
 # both families of tags.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -26,9 +26,11 @@ for arch in "$@"; do
     cmake --workflow --preset "static-$arch" >"$work/$arch.log" 2>&1 ||
         { tail -n 40 "$work/$arch.log" >&2 && exit 1; }
     [ -x "$work/venv/bin/pip" ] || /usr/bin/python3 -m venv "$work/venv"
-    rm -rf "${work:?}/$arch"
+    rm -rf "${work:?}/$arch" "$work/programs"
+    mkdir "$work/programs"
+    cp "build/static-$arch/bin/durabled" deploy/wheel/durablectl "$work/programs/"
     PIP_CONSTRAINT=$work/constraints.txt \
-        DURABLED_WHEEL_BIN=$root/build/static-$arch/bin \
+        DURABLED_WHEEL_BIN=$work/programs \
         DURABLED_WHEEL_LICENCES=$root/build/static/$arch/licences \
         DURABLED_WHEEL_TAG=py3-none-manylinux_2_17_$machine.manylinux2014_$machine.musllinux_1_1_$machine \
         "$work/venv/bin/pip" wheel --quiet --disable-pip-version-check --no-deps --no-cache-dir \

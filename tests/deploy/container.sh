@@ -22,7 +22,7 @@ fail() {
 }
 
 mkdir -p "$image/etc" "$image/data" "$image/run/durabled"
-cp "$bin/durabled" "$bin/durablectl" "$image/"
+cp -P "$bin/durabled" "$bin/durablectl" "$image/"
 # The lines that its build stage writes.
 sed -n "s/^ *echo '\(.*\)' >.*passwd.*/\1/p" "$file" >"$image/etc/passwd"
 sed -n "s/^ *echo '\(.*\)' >.*group.*/\1/p" "$file" >"$image/etc/group"

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# static.sh x86_64|arm64: the static binaries are static, small and free of the paths of
-# the machine that built them, and the daemon serves in an empty root directory.
+# static.sh x86_64|arm64: the static binary is static, small and free of the paths of the
+# machine that built it, and the daemon serves in an empty root directory.
 #
-# Those of another architecture run in qemu-user.
+# That of another architecture runs in qemu-user.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 arch=$1
@@ -14,19 +14,17 @@ fail() {
 }
 
 case $arch in x86_64) machine=X86-64 ;; arm64) machine=AArch64 ;; *) fail "unknown" ;; esac
-for program in durabled durablectl; do
-    file=$bin/$program
-    readelf -hW "$file" | grep -q "Machine:.*$machine" || fail "$program is not for $arch"
-    [[ $(readelf -lW "$file") != *INTERP* ]] || fail "$program wants a loader"
-    [[ $(readelf -dW "$file") != *NEEDED* ]] || fail "$program wants a library"
-    [[ $(readelf -SW "$file") != *.symtab* ]] || fail "$program has its symbols"
-    for path in "$PWD" "$HOME/."; do
-        ! grep -qaF -- "$path" "$file" || fail "$program holds $path"
-    done
-    size=$(stat -c %s "$file")
-    # Larger by a tenth, and something came in that nobody meant to link.
-    [ "$size" -le 4500000 ] || fail "$program has $size bytes"
+file=$bin/durabled
+readelf -hW "$file" | grep -q "Machine:.*$machine" || fail "it is not for $arch"
+[[ $(readelf -lW "$file") != *INTERP* ]] || fail "it wants a loader"
+[[ $(readelf -dW "$file") != *NEEDED* ]] || fail "it wants a library"
+[[ $(readelf -SW "$file") != *.symtab* ]] || fail "it has its symbols"
+for path in "$PWD" "$HOME/."; do
+    ! grep -qaF -- "$path" "$file" || fail "it holds $path"
 done
+size=$(stat -c %s "$file")
+# Larger by a tenth, and something came in that nobody meant to link.
+[ "$size" -le 4500000 ] || fail "it has $size bytes"
 
 case $(uname -m) in aarch64 | arm64) own=arm64 ;; *) own=x86_64 ;; esac
 empty=$(mktemp -d)
@@ -37,7 +35,7 @@ cleanup() {
 }
 trap cleanup EXIT
 mkdir "$empty/data"
-cp "$bin/durabled" "$bin/durablectl" "$empty/"
+cp -P "$bin/durabled" "$bin/durablectl" "$empty/"
 run=()
 if [ "$arch" != "$own" ]; then
     cp "$(command -v "qemu-$([ "$arch" = arm64 ] && echo aarch64 || echo x86_64)-static")" "$empty/qemu"

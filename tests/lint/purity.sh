@@ -35,7 +35,7 @@ codec  | base/|core/|codec/|proto/       | $c|msgpack\.h|jansson\.h
 engine | base/|core/|codec/|engine/|proto/ | $c
 sam    | base/|sam/|engine/hosting\.h    | $c|$posix|yaml\.h
 io     | base/|io/|$ports                | .*
-app    | base/|core/|codec/|engine/|io/|sam/|app/|proto/|extensions/ | .*
+app    | base/|core/|codec/|engine/|io/|sam/|app/|proto/|client/cli/|extensions/ | .*
 "
 
 check_includes() {

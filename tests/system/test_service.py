@@ -7,11 +7,12 @@ import os
 import re
 import stat
 import struct
+import subprocess
 from pathlib import Path
 
 from peer import Peer
 
-from conftest import HERE, World, wait_for
+from conftest import BIN, HERE, World, wait_for
 
 
 def ready(world: World, handler: str = "order") -> None:
@@ -110,6 +111,20 @@ def test_usage_is_told_before_anything_is_asked(world: World) -> None:
         done = world.ctl(*args, check=False)
         assert (done.returncode, done.stdout) == (2, ""), args
         assert done.stderr.startswith(f"durablectl: {said}"), done.stderr
+
+
+def test_one_program_has_two_names(world: World, tmp_path: Path) -> None:
+    """durablectl by the name of its file, wherever that is, or by the first argument."""
+    world.start_daemon()
+    link = tmp_path / "durablectl"
+    link.symlink_to(world.program.resolve())
+    told = [
+        subprocess.check_output([*program, "--json", "functions"], env=world.env)
+        for program in ([BIN / "durablectl"], [link], [world.program, "ctl"])
+    ]
+    assert told == [b'{"functions": []}\n'] * 3
+    daemon = subprocess.run([world.program, "functions"], env=world.env, capture_output=True)
+    assert daemon.returncode == 2, daemon
 
 
 def test_log_level_of_a_running_daemon(world: World) -> None:

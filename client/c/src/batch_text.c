@@ -127,7 +127,7 @@ bool batch_write(const struct durabled_batch_result *result, struct durabled_tex
 static bool read_string(struct durabled_text value, char **out)
 {
     struct durabled_text text;
-    bool ok = json_string(value, &text);
+    bool ok = json_text(value, &text);
 
     *out = text.data;
     return ok;

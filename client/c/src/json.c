@@ -141,7 +141,7 @@ static char unescape(const char **at)
     return (char)strtol(digits, NULL, 16);
 }
 
-bool json_string(struct durabled_text value, struct durabled_text *out)
+bool json_text(struct durabled_text value, struct durabled_text *out)
 {
     const char *at, *end;
     char *to;

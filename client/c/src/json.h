@@ -26,7 +26,7 @@ bool json_key_is(struct durabled_text key, const char *name);
 int64_t json_int(struct durabled_text value);
 /* Copies a string value, unescaped; false: no memory. `out` is empty when `value` is no
  * string. */
-bool json_string(struct durabled_text value, struct durabled_text *out);
+bool json_text(struct durabled_text value, struct durabled_text *out);
 
 /* Writing, into a buffer. False: no memory. */
 bool json_put(msgpack_sbuffer *out, const char *text);
