@@ -79,6 +79,33 @@ SH
     done
     chmod +x "$out"/bin/*
     export PATH=$out/bin:$PATH
+    install_linker "$key"
+}
+
+# Zig's own step to lld knows few of its options, so programs are linked by lld itself with
+# what zig links them with. Packed relocations are a tenth of the binary less; musl applies
+# them. A thread has the stack that it has elsewhere.
+install_linker() {
+    local key=$1 crt=$out/crt file name
+    if [ "$(cat "$crt/key" 2>/dev/null)" != "$key" ]; then
+        rm -rf "$crt"
+        mkdir -p "$crt"
+        echo 'int main(void) { return 0; }' >"$crt/empty.c"
+        ZIG_VERBOSE_LINK=1 cc -static -pie "$crt/empty.c" -o "$crt/empty" 2>"$crt/log"
+        for file in $(tr ' ' '\n' <"$crt/log" | grep -E '/(rcrt1\.o|libc\.a|libcompiler_rt\.a)$'); do
+            cp "$file" "$crt/"
+        done
+        # What musl has in one library, and other systems in these.
+        for name in dl m pthread rt; do ar rcD "$crt/lib$name.a"; done
+        echo "$key" >"$crt/key"
+    fi
+    cat >"$out/bin/ld" <<SH
+#!/bin/sh
+exec $tools/zig ld.lld -static -pie --no-dynamic-linker -z relro -z now -z stack-size=8388608 \
+    --gc-sections --pack-dyn-relocs=relr --strip-all --build-id=none \
+    $crt/rcrt1.o "\$@" -L$crt -lc -lcompiler_rt
+SH
+    chmod +x "$out/bin/ld"
 }
 
 # --- sources --------------------------------------------------------------------
@@ -288,23 +315,26 @@ build_yaml() {
 # What a TLS client and a few digests need; nothing is loaded at run time. It builds in its
 # own tree, by relative names, since what it was configured with ends up in the library.
 build_openssl() {
-    local platform
+    local platform file
     case $arch in x86_64) platform=linux-x86_64 ;; arm64) platform=linux-aarch64 ;; esac
     cp -R "$source/." "$work"
     # 700 kB of AES for one family of processors; nothing here encrypts in bulk.
-    sed -i 's/^if ($avx512vaes>0) {/if (0) {/' "$work/crypto/modes/asm/aes-gcm-avx512.pl"
-    grep -q '^if (0) {' "$work/crypto/modes/asm/aes-gcm-avx512.pl"
+    for file in modes/asm/aes-gcm-avx512.pl aes/asm/aesni-xts-avx512.pl; do
+        sed -i 's/^if ($avx512vaes *\(>0\)\?) {/if (0) {/' "$work/crypto/$file"
+        grep -q '^if (0) {' "$work/crypto/$file"
+    done
     (cd "$work" && ./Configure "$platform" --prefix=/usr --libdir=lib --openssldir=/etc/ssl \
         no-shared no-apps no-tests no-docs no-dso no-module no-legacy no-autoload-config \
         no-async no-cms no-cmp no-comp no-ct no-ts no-srp no-srtp no-psk no-ssl-trace no-gost \
-        no-dtls no-quic no-ech no-ui-console no-rfc3779 no-nextprotoneg no-ocsp no-http \
-        no-aria no-bf no-camellia no-cast no-des no-idea no-md4 no-rc2 no-rc4 no-rmd160 \
-        no-seed no-sm2 no-sm3 no-sm4 no-whirlpool no-siphash no-siv no-ocb no-scrypt no-argon2 \
-        no-dsa no-dh no-ec2m no-ml-dsa no-slh-dsa no-ml-kem no-lms no-multiblock \
-        no-integrity-only-ciphers no-tls-deprecated-ec no-weak-ssl-ciphers no-sslkeylog no-tfo \
-        no-hmac-drbg-kdf no-kbkdf no-krb5kdf no-pvkkdf no-snmpkdf no-srtpkdf no-sshkdf \
-        no-sskdf no-x942kdf no-x963kdf no-thread-pool no-default-thread-pool \
-        CC=cc AR=ar RANLIB=ranlib CFLAGS="$cflags -Os")
+        no-tls1 no-tls1-method no-tls1_1 no-tls1_1-method no-dtls no-quic no-ech no-ui-console \
+        no-rfc3779 no-nextprotoneg no-ocsp no-http no-sock no-filenames no-deprecated \
+        no-aria no-bf no-camellia no-cast no-chacha no-cmac no-des no-idea no-md4 no-mdc2 no-rc2 \
+        no-rc4 no-rmd160 no-seed no-sm2 no-sm3 no-sm4 no-whirlpool no-poly1305 no-siphash no-siv \
+        no-ocb no-scrypt no-argon2 no-dsa no-dh no-ec2m no-ecx no-ml-dsa no-slh-dsa no-ml-kem \
+        no-lms no-multiblock no-integrity-only-ciphers no-tls-deprecated-ec no-weak-ssl-ciphers \
+        no-sslkeylog no-tfo no-secure-memory no-hmac-drbg-kdf no-kbkdf no-krb5kdf no-pvkkdf \
+        no-snmpkdf no-srtpkdf no-sshkdf no-sskdf no-x942kdf no-x963kdf no-thread-pool \
+        no-default-thread-pool CC=cc AR=ar RANLIB=ranlib CFLAGS="$cflags -Oz")
     make -C "$work" -j "$jobs" build_libs
     mkdir -p "$prefix/lib" "$prefix/include"
     cp "$work/libcrypto.a" "$work/libssl.a" "$prefix/lib/"
@@ -318,6 +348,7 @@ build_curl() {
     # The package leaves out directories that curl's own description enters.
     mkdir -p "$source/docs/examples"
     touch "$source/docs/CMakeLists.txt" "$source/docs/examples/CMakeLists.txt"
+    cflags+=' -Oz'
     with_cmake "$source" -DHTTP_ONLY=ON -DCURL_USE_OPENSSL=ON \
         -DOPENSSL_ROOT_DIR="$out/openssl" -DOPENSSL_USE_STATIC_LIBS=ON \
         -DBUILD_CURL_EXE=OFF -DBUILD_STATIC_LIBS=ON -DBUILD_LIBCURL_DOCS=OFF -DBUILD_MISC_DOCS=OFF \
@@ -327,7 +358,10 @@ build_curl() {
         -DCURL_DISABLE_NTLM=ON -DCURL_DISABLE_NEGOTIATE_AUTH=ON -DCURL_DISABLE_KERBEROS_AUTH=ON \
         -DCURL_DISABLE_DIGEST_AUTH=ON -DCURL_DISABLE_AWS=ON -DCURL_DISABLE_DOH=ON \
         -DCURL_DISABLE_MIME=ON -DCURL_DISABLE_NETRC=ON -DCURL_DISABLE_PROGRESS_METER=ON \
-        -DCURL_DISABLE_WEBSOCKETS=ON -DENABLE_UNIX_SOCKETS=OFF \
+        -DCURL_DISABLE_WEBSOCKETS=ON -DCURL_DISABLE_BEARER_AUTH=ON -DCURL_DISABLE_BINDLOCAL=ON \
+        -DCURL_DISABLE_GETOPTIONS=ON -DCURL_DISABLE_PARSEDATE=ON -DCURL_DISABLE_SHA512_256=ON \
+        -DCURL_DISABLE_SHUFFLE_DNS=ON -DCURL_DISABLE_OPENSSL_AUTO_LOAD_CONFIG=ON \
+        -DENABLE_UNIX_SOCKETS=OFF \
         -DCURL_CA_BUNDLE=none -DCURL_CA_PATH=none
     rm -rf "$prefix/lib/pkgconfig" "$prefix/lib/cmake"
     pc libcurl 8.22.0 '-lcurl -lpthread' libssl

@@ -7,8 +7,8 @@ file(GLOB prefixes ${DD_STATIC}/*/lib/pkgconfig)
 list(JOIN prefixes ":" prefixes)
 set(ENV{PKG_CONFIG_LIBDIR} "${prefixes}")
 set(ENV{PKG_CONFIG_PATH} "")
-# -s: no symbols, whose names hold the paths of the build.
-string(APPEND CMAKE_EXE_LINKER_FLAGS_INIT " -static -s -Wl,--gc-sections")
+set(CMAKE_C_LINK_EXECUTABLE "${DD_STATIC}/bin/ld <OBJECTS> -o <TARGET> <LINK_LIBRARIES>")
 string(APPEND CMAKE_C_FLAGS_INIT " -ffunction-sections -fdata-sections")
+string(APPEND CMAKE_C_FLAGS_INIT " -fno-unwind-tables -fno-asynchronous-unwind-tables")
 # For images without a file of authorities, as an empty one.
 set(DD_ROOTS ${DD_STATIC}/roots/roots.pem)
