@@ -27,6 +27,7 @@ conformance | python3-venv                    | conformance_height
 quickstart | python3-venv                     | checked quickstart bash deploy/quickstart.sh
 wheel     | python3-venv                      | wheel_height
 arm64     | python3-venv qemu-user-static     | arm64_height
+layer     | python3-venv qemu-user-static openssl | layer_height
 '
 
 # What every height builds with. -dev packages are the libraries named, with their
@@ -172,8 +173,8 @@ python_lint_height() {
     local bin=$build/venv/bin good=0 bad=0 check
     build_venv
     say "ruff, mypy"
-    for check in "ruff check client/python tests/system tests/conformance tests/fuzz tests/bench" \
-        "ruff format --check client/python tests/system tests/conformance tests/fuzz tests/bench" \
+    for check in "ruff check client/python tests/system tests/deploy tests/conformance tests/fuzz tests/bench" \
+        "ruff format --check client/python tests/system tests/deploy tests/conformance tests/fuzz tests/bench" \
         "mypy --config-file client/python/pyproject.toml client/python/src/durabled"; do
         # shellcheck disable=SC2086
         if "$bin"/$check; then good=$((good + 1)); else bad=$((bad + 1)); fi
@@ -306,6 +307,19 @@ arm64_height() {
     say "arm64"
     checked "static binaries (arm64), built" cmake --workflow --preset static-arm64
     checked "static binaries (arm64)" bash tests/deploy/static.sh arm64
+}
+
+# layer_height: the zip of each architecture, with the libraries that `wheel` and `arm64` made.
+layer_height() {
+    local arch under
+    build_venv
+    for arch in x86_64 arm64; do
+        say "layer ($arch)"
+        checked "layer ($arch), built" cmake --workflow --preset "layer-$arch"
+        under=(env DURABLED_LAYER="$build/dist/durabled-layer-$arch.zip"
+            PYTHONPATH="$PWD/tests/system" PYTEST_ADDOPTS="-p conftest")
+        run_pytest "static-$arch" tests/deploy
+    done
 }
 
 # The row of a height, without the blanks that align the table; empty when unknown.

@@ -22,8 +22,8 @@ def pack(root: Path, out: Path) -> None:
             if path.is_symlink():
                 mode, content = stat.S_IFLNK | 0o777, os.readlink(path).encode()
             else:
-                executable = path.stat().st_mode & stat.S_IXUSR
-                mode, content = stat.S_IFREG | (0o755 if executable else 0o644), path.read_bytes()
+                mode = 0o755 if path.stat().st_mode & stat.S_IXUSR else 0o644
+                mode, content = stat.S_IFREG | mode, path.read_bytes()
             entry.external_attr = mode << 16
             archive.writestr(entry, content)
 
