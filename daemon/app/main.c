@@ -1,4 +1,5 @@
-/* durabled: reads its options, wires the rooms together, runs, and unwinds. */
+/* durabled: reads its options, wires the rooms together, runs, and unwinds. The programs of
+ * the table below are this one too. */
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -8,18 +9,52 @@
 #include "app/serve.h"
 #include "app/supervise.h"
 #include "extensions/extension.h"
+#include "extensions/wrap.h"
 
 /* Exit codes of the daemon, for service managers (sysexits.h where it has one). */
 enum { EXIT_STARTED = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
+typedef int (*program_fn)(int argc, char **argv);
+
+/* By the name of the file, or by the first argument, which then takes the place of argv[0]. */
+static const struct {
+    const char *file; /* NULL: none */
+    const char *word;
+    program_fn run;
+} programs[] = {
+    {"durabled-wrap", "wrap", dd_wrap_main},
+    {"bootstrap", "bootstrap", dd_bootstrap_main},
+    {NULL, DD_SUPERVISE, dd_supervise},
+};
+
+/* The other program that is meant, and its arguments; NULL: none. */
+static program_fn find_program(int *argc, char ***argv)
+{
+    const char *path = *argc > 0 ? (*argv)[0] : "", *slash = strrchr(path, '/');
+    const char *file = slash ? slash + 1 : path, *word = *argc > 1 ? (*argv)[1] : "";
+
+    for (size_t i = 0; i < DD_COUNT(programs); i++)
+        if (programs[i].file && strcmp(file, programs[i].file) == 0)
+            return programs[i].run;
+    for (size_t i = 0; i < DD_COUNT(programs); i++) {
+        if (strcmp(word, programs[i].word) != 0)
+            continue;
+        ++*argv;
+        --*argc;
+        return programs[i].run;
+    }
+    return NULL;
+}
+
 int main(int argc, char **argv)
 {
+    program_fn program = find_program(&argc, &argv);
     struct dd_options options;
     struct dd_error error;
     int rc;
 
-    if (argc > 1 && strcmp(argv[1], DD_SUPERVISE) == 0)
-        return dd_supervise(argv + 2);
+    if (program)
+        return program(argc, argv);
     /* A client that dies while we write to it must not end the daemon. */
     signal(SIGPIPE, SIG_IGN);
     if (dd_extension_wanted(argc, argv))

@@ -122,6 +122,10 @@ static void print_help(void)
         "       durabled extension           serve the sessions of a Lambda function, over "
         "AWS's\n"
         "                                    durable execution API; what a layer runs\n"
+        "       durabled wrap COMMAND...     run a Lambda function behind the extension, with "
+        "the "
+        "input\n"
+        "                                    as its event; durabled-wrap is the same\n"
         "       durabled --help | --version\n\n"
         "Every option may also be given by the environment variable beside it.\n\n",
         DD_VERSION);

@@ -75,7 +75,7 @@ static void end_rest(pid_t child)
     }
 }
 
-int dd_supervise(char **argv)
+int dd_supervise(int argc, char **argv)
 {
     static const struct rlimit no_core = {0, 0};
     sigset_t awaited, former;
@@ -88,13 +88,13 @@ int dd_supervise(char **argv)
     (void)sigprocmask(SIG_BLOCK, &awaited, &former);
     (void)prctl(PR_SET_PDEATHSIG, SIGTERM);
     (void)prctl(PR_SET_CHILD_SUBREAPER, 1);
-    if (!argv[0] || !argv[1] || getppid() != (pid_t)strtol(argv[0], NULL, 10))
+    if (argc < 3 || getppid() != (pid_t)strtol(argv[1], NULL, 10))
         return EXIT_CANNOT_RUN; /* the daemon is gone already */
     child = fork();
     if (child < 0)
         return EXIT_CANNOT_RUN;
     if (child == 0)
-        run(argv + 1, &former, own);
+        run(argv + 2, &former, own);
     (void)setpgid(child, child);
     status = await(child, &awaited);
     end_rest(child);

@@ -6,6 +6,6 @@
 #define DD_SUPERVISE "supervise"
 
 /* Runs the command in a group of its own until it ends, is told to end it (SIGTERM), or
- * the daemon, whose pid is argv[0], is gone; then kills whatever it started. Returns the
+ * the daemon, whose pid is argv[1], is gone; then kills whatever it started. Returns the
  * command's exit status, or dies by the signal that it died by. `argv` is NULL-ended. */
-int dd_supervise(char **argv);
+int dd_supervise(int argc, char **argv);
