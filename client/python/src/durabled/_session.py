@@ -77,7 +77,7 @@ class Session:
     def __init__(
         self,
         connection: Connection,
-        event: str,
+        event: str | None,
         request_id: str | None,
         deadline_ms: int | None,
         plugins: PluginExecutor | None = None,
