@@ -21,13 +21,13 @@
  *    └──────────┘              an input is read, or a session's end awaited
  *
  * A sandbox may be frozen while `next` is under way: the connection outlasts that, and one that
- * did not is made again. What is posted may have been carried out, and is not sent twice. */
+ * did not is made again. What is posted and has no answer may have been carried out: it is not
+ * sent twice. */
 #include "engine/engine_priv.h"
 
 #include <ctype.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <strings.h>
 
 #include "base/alloc.h"
 #include "base/utf8.h"
@@ -117,6 +117,15 @@ static void add_header(struct message *message, const char *name, const char *va
     message->headers_len++;
 }
 
+static bool same_name(const char *a, const char *b)
+{
+    while (*a && tolower((unsigned char)*a) == tolower((unsigned char)*b)) {
+        a++;
+        b++;
+    }
+    return !*a && !*b;
+}
+
 /* Those of one connection; Date is written anew. A request that came in chunks goes on so:
  * Lambda takes a response that is streamed no other way. */
 static void pass_header(void *user, const char *name, const char *value)
@@ -127,10 +136,10 @@ static void pass_header(void *user, const char *name, const char *value)
     struct message *message = user;
 
     for (size_t i = 0; i < DD_COUNT(own); i++) {
-        if (strcasecmp(name, own[i]) == 0)
+        if (same_name(name, own[i]))
             return;
     }
-    if (message->status == 0 || strcasecmp(name, "Transfer-Encoding") != 0)
+    if (message->status == 0 || !same_name(name, "Transfer-Encoding"))
         add_header(message, name, value);
 }
 
@@ -207,6 +216,11 @@ static void call_tell(struct dd_front_call *call)
         .headers_len = call->answer.headers_len,
     };
 
+    /* Half an event must not pass for one. */
+    if (message_failed(&call->answer)) {
+        message_clear(&call->answer);
+        answer = (struct dd_http_answer){.status = 500};
+    }
     answer.body = dd_buf_take(&call->answer.body, &answer.body_len);
     call->reply.send(call->reply.user, &answer);
     dd_free(headers);

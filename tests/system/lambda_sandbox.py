@@ -37,7 +37,7 @@ class Server:
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 outer.answer(self, body)
 
-            do_GET = do_POST = handle_any
+            do_GET = do_POST = do_PUT = handle_any
 
             def log_message(self, format: str, *args: object) -> None:
                 pass

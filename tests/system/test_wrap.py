@@ -7,12 +7,10 @@ import json
 import os
 import queue
 import signal
-import sys
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -168,7 +166,9 @@ def test_a_lost_session_fails_the_invocation(world: World) -> None:
 class Plain(Host):
     """A plain function behind the wrapper, with or without its extension."""
 
-    def __init__(self, world: World, *env: str, level: str = "INFO", attach: bool = True) -> None:
+    def __init__(
+        self, world: World, *env: str, level: str = "INFO", attach: bool = True
+    ) -> None:
         socket = world.dir / "extension.sock"
         self.extension: Process | None = None
         if attach:
@@ -301,3 +301,411 @@ def test_an_event_that_comes_while_it_is_frozen(world: World) -> None:
 
 def _invocations(world: World) -> int:
     return len(world.ctl_json("ls")["executions"])
+
+
+# --- Lambda played by the test ------------------------------------------------------------
+
+
+class RuntimeApi(Server):
+    """Lambda's Runtime API. What is asked for is answered with the next of `events`, which may
+    be a function of the request; what is posted is kept."""
+
+    def __init__(self) -> None:
+        self.events: queue.Queue[Any] = queue.Queue()
+        self.asked: list[dict[str, str]] = []  # headers of requests for an invocation
+        self.posted: list[tuple[str, dict[str, str], bytes]] = []  # path, headers, body
+        self.posts: queue.Queue[Any] = queue.Queue()  # as `events`
+        super().__init__()
+
+    def answer(self, request: Any, body: bytes) -> None:
+        if request.headers.get("Transfer-Encoding") == "chunked":
+            body = b"".join(iter(lambda: _chunk(request.rfile), b""))
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        if request.path == RUNTIME + "invocation/next":
+            self.asked.append(headers)
+            event = self.events.get()
+            if callable(event):
+                event(request)
+            else:
+                reply(request, 200, event[1], **event[0])
+            return
+        self.posted.append((request.path, headers, body))
+        how = None if self.posts.empty() else self.posts.get()
+        if how:
+            how(request)
+        else:
+            reply(request, 202, b'{"status":"OK"}', Content_Type="application/json")
+
+    def give(self, request_id: str, event: Any, deadline_s: float = 60) -> None:
+        headers = {
+            "Lambda_Runtime_Aws_Request_Id": request_id,
+            "Lambda_Runtime_Deadline_Ms": str(int((time.time() + deadline_s) * 1000)),
+            "Lambda_Runtime_Of_Tomorrow": "yes",
+        }
+        self.events.put((headers, json.dumps(event).encode()))
+
+    def end_of(self, request_id: str) -> tuple[str, dict[str, str], Any]:
+        """How the invocation ended: what was posted, its headers and its body."""
+        prefix = f"{RUNTIME}invocation/{request_id}/"
+        found = [post for post in self.posted if post[0].startswith(prefix)]
+        ((path, headers, body),) = found
+        return path.removeprefix(prefix), headers, json.loads(body)
+
+
+def _chunk(stream: Any) -> bytes:
+    size = int(stream.readline(), 16)
+    data: bytes = stream.read(size)
+    stream.readline()
+    return data
+
+
+def hangs_up(request: Any) -> None:
+    request.close_connection = True
+
+
+def cuts(request: Any) -> None:
+    request.wfile.write(b"HTTP/1.1 202 Accepted\r\nContent-Length: 9\r\n\r\n{")
+    request.close_connection = True
+
+
+def envelope(name: str, payload: Any, *, marker: str = "") -> dict[str, Any]:
+    """The event of a durable invocation; with a marker its input is in the state."""
+    execution = {
+        "Id": name,
+        "Type": "EXECUTION",
+        "Status": "STARTED",
+        "StartTimestamp": 1,
+        "ExecutionDetails": {"InputPayload": json.dumps(payload)},
+    }
+    arn = f"arn:aws:lambda:us-east-1:000000000000:function:f:1/durable-execution/{name}/{name}"
+    return {
+        "DurableExecutionArn": arn,
+        "CheckpointToken": "token",
+        "InitialExecutionState": {
+            "Operations": [] if marker else [execution],
+            "NextMarker": marker,
+        },
+    }
+
+
+class Stage:
+    """An extension, before it the test as a runtime, behind it the test as Lambda."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.lambda_ = RuntimeApi()
+        self.service = Between("http://127.0.0.1:1")  # there is none
+        self.api = ExtensionsApi()
+        self.extension = start_extension(
+            world,
+            self.api,
+            AWS_ENDPOINT_URL_LAMBDA=self.service.url,
+            DURABLED_SOCKET=str(world.socket),
+            **LOCAL,
+        )
+        wait_for("the extension", lambda: self.api.asked)
+        self.peer = self.attach()
+        error, result = self.peer.call("daemon.runtime_api", {"api": self.lambda_.address})
+        assert error is None
+        self.address = result["address"]
+
+    def attach(self) -> Peer:
+        peer = Peer(self.world)
+        assert peer.call("hello", {"level": 3, "client": "test"})[0] is None
+        return peer
+
+    def begin(self, request_id: str, peer: Peer | None = None) -> tuple[Any, Any]:
+        params = {"profile": "c", "request_id": request_id}
+        return (peer or self.peer).call("session.begin", params)
+
+    def connect(self) -> http.client.HTTPConnection:
+        host, port = self.address.split(":")
+        return http.client.HTTPConnection(host, int(port), timeout=PATIENCE_S)
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        connection: http.client.HTTPConnection | None = None,
+        **headers: str,
+    ) -> tuple[int, dict[str, str], bytes]:
+        connection = connection or self.connect()
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        connection.request(
+            method, path, body, named, encode_chunked="Transfer-Encoding" in named
+        )
+        answer = connection.getresponse()
+        told = {name.lower(): value for name, value in answer.getheaders()}
+        return answer.status, told, answer.read()
+
+    def next(self) -> tuple[str, Any]:
+        status, headers, body = self.ask("GET", RUNTIME + "invocation/next")
+        assert status == 200, body
+        return headers["lambda-runtime-aws-request-id"], json.loads(body)
+
+    def post(self, request_id: str, what: str, value: Any, **headers: str) -> int:
+        path = f"{RUNTIME}invocation/{request_id}/{what}"
+        return self.ask("POST", path, json.dumps(value).encode(), **headers)[0]
+
+    def logged(self, code: str) -> list[dict[str, Any]]:
+        return [line for line in lines(self.extension) if line["code"] == code]
+
+
+@pytest.fixture
+def stage(world: World) -> Iterator[Stage]:
+    stage = Stage(world)
+    yield stage
+    # It ends in order, whatever was open.
+    stage.api.shut_down()
+    assert stage.extension.popen.wait(PATIENCE_S) == 0
+    stage.lambda_.close()
+
+
+def test_requests_and_answers_pass_with_their_headers(stage: Stage) -> None:
+    api = stage.lambda_
+    api.give("r1", {"a": 1})
+    status, headers, body = stage.ask("GET", RUNTIME + "invocation/next", User_Agent="rt/1")
+    assert (status, json.loads(body)) == (200, {"a": 1})
+    assert headers["lambda-runtime-of-tomorrow"] == "yes"
+    assert api.asked[0]["user-agent"] == "rt/1"
+    for path in ("init/error", "restore/error", "invocation/r1/error"):
+        cause = {"Lambda_Runtime_Function_Error_Type": "T", "X_Cause": "{}"}
+        assert stage.ask("POST", RUNTIME + path, b"no JSON", **cause)[0] == 202
+        told, headers, body = api.posted[-1]
+        assert (told, body) == (RUNTIME + path, b"no JSON")
+        assert (
+            headers["lambda-runtime-function-error-type"] == "T" and headers["x-cause"] == "{}"
+        )
+    assert stage.ask("PUT", "/2022-07-01/telemetry?x=%2F", b"{}")[0] == 202
+    assert api.posted[-1][0] == "/2022-07-01/telemetry?x=%2F"
+    assert stage.ask("GET", RUNTIME + "restore/next")[0] == 202
+
+
+def test_a_streamed_response_of_a_plain_function_stays_one(stage: Stage) -> None:
+    stage.lambda_.give("r1", {})
+    stage.next()
+    mode = {
+        "Lambda_Runtime_Function_Response_Mode": "streaming",
+        "Transfer_Encoding": "chunked",
+    }
+    pieces = iter([b"a" * 100_000, b"b" * 100_000])
+    path = RUNTIME + "invocation/r1/response"
+    assert stage.ask("POST", path, pieces, **mode)[0] == 202
+    _, headers, body = stage.lambda_.posted[0]
+    assert body == b"a" * 100_000 + b"b" * 100_000
+    assert headers["lambda-runtime-function-response-mode"] == "streaming"
+    assert headers["transfer-encoding"] == "chunked" and "content-length" not in headers
+
+
+def test_a_request_for_an_invocation_that_breaks_is_made_again(stage: Stage) -> None:
+    stage.lambda_.events.put(hangs_up)
+    stage.lambda_.events.put(hangs_up)
+    stage.lambda_.give("r1", {"a": 1})
+    assert stage.next() == ("r1", {"a": 1})
+    assert len(stage.logged("RUNTIME_API_RETRIED")) == 2
+
+
+def test_what_is_posted_and_lost_is_not_posted_twice(stage: Stage) -> None:
+    stage.lambda_.give("r1", {})
+    stage.next()
+    stage.lambda_.posts.put(cuts)
+    assert stage.post("r1", "response", {}) == 502
+    assert len(stage.lambda_.posted) == 1
+    assert stage.logged("RUNTIME_API_FAILED")
+
+
+def test_an_input_that_cannot_be_read_fails_the_invocation(stage: Stage) -> None:
+    """And the runtime is given the next one."""
+    stage.service.faults.append(Between.refuses(403, "AccessDeniedException", "not yours"))
+    stage.lambda_.give("r1", envelope("one", {}, marker="m"))
+    stage.lambda_.give("r2", envelope("two", {"n": 2}))
+    assert stage.next() == ("r2", {"n": 2})
+    what, headers, error = stage.lambda_.end_of("r1")
+    assert what == "error" and "not yours" in error["errorMessage"]
+    assert headers["lambda-runtime-function-error-type"] == error["errorType"]
+    assert stage.begin("r1")[0]["code"] == "InvalidParameterValueException"
+
+
+def test_an_input_on_a_later_page(stage: Stage) -> None:
+    execution = envelope("one", {"n": 1})["InitialExecutionState"]
+    page = json.dumps({"Operations": execution["Operations"]}).encode()
+    stage.service.faults.append(Between.says(200, page))
+    stage.lambda_.give("r1", envelope("one", None, marker="m"))
+    assert stage.next() == ("r1", {"n": 1})
+    assert stage.post("r1", "response", "done") == 202
+    output = {"Status": "SUCCEEDED", "Result": '"done"'}
+    assert stage.lambda_.end_of("r1")[::2] == ("response", output)
+
+
+def test_without_an_input_the_event_is_an_empty_object(stage: Stage) -> None:
+    event = envelope("one", None)
+    del event["InitialExecutionState"]["Operations"][0]["ExecutionDetails"]
+    stage.lambda_.give("r1", event)
+    assert stage.next() == ("r1", {})
+
+
+def test_several_invocations_at_once(stage: Stage) -> None:
+    """As managed instances run them: each thread of a runtime asks for itself."""
+
+    def serve() -> None:
+        request_id, event = stage.next()
+        everybody.wait(PATIENCE_S)
+        assert stage.post(request_id, "response", event) == 202
+
+    everybody = threading.Barrier(20)
+    with ThreadPoolExecutor(20) as pool:
+        served: list[Future[None]] = [pool.submit(serve) for _ in range(20)]
+        wait_for("all to ask", lambda: len(stage.lambda_.asked) == 20)
+        for number in range(20):
+            stage.lambda_.give(f"r{number}", envelope(f"e{number}", {"n": number}))
+        for one in served:
+            one.result()
+    for number in range(20):
+        what, _, output = stage.lambda_.end_of(f"r{number}")
+        assert what == "response" and json.loads(output["Result"]) == {"n": number}
+
+
+def test_a_session_that_has_ended_is_the_outcome(stage: Stage) -> None:
+    """Whatever the function answers then."""
+    for number, (end, answer, wanted) in enumerate(
+        [
+            ({"payload": '"kept"'}, "response", ("response", "SUCCEEDED")),
+            ({"payload": '"kept"'}, "error", ("response", "SUCCEEDED")),
+            ({"unwound": True}, "response", ("response", "PENDING")),
+            ({"error": {"ErrorType": "E"}}, "response", ("response", "FAILED")),
+            ({"error": {"ErrorType": "E"}, "invocation": True}, "response", ("error", "E")),
+            ({"error": {"ErrorType": "E"}, "invocation": True}, "error", ("error", "other")),
+        ]
+    ):
+        stage.lambda_.give(f"r{number}", envelope(f"e{number}", {}))
+        stage.next()
+        error, begun = stage.begin(f"r{number}")
+        assert error is None and begun["input"] == "{}"
+        assert stage.begin(f"r{number}")[0]["code"] == "Protocol.OutOfOrder"
+        ended = stage.peer.call("session.end", {"session": begun["session"], **end})
+        assert ended[0] is None
+        assert stage.begin(f"r{number}")[0]["code"] == "Protocol.OutOfOrder"
+        assert stage.post(f"r{number}", answer, {"errorType": "other"}) == 202
+        what, _, told = stage.lambda_.end_of(f"r{number}")
+        assert (what, told.get("Status") or told["errorType"]) == wanted
+        assert stage.begin(f"r{number}")[0]["code"] == "InvalidParameterValueException"
+
+
+def test_a_session_that_is_lost_may_begin_again(stage: Stage) -> None:
+    stage.lambda_.give("r1", envelope("one", {}))
+    stage.next()
+    other = stage.attach()
+    assert stage.begin("r1", other)[0] is None
+    other.socket.close()
+    wait_for("the loss", lambda: stage.logged("SESSION_LOST"))
+    assert stage.begin("r1")[0] is None
+    assert stage.post("r1", "response", 1) == 202
+    output = {"Status": "SUCCEEDED", "Result": "1"}
+    assert stage.lambda_.end_of("r1")[::2] == ("response", output)
+
+
+def test_a_session_that_is_lost_while_its_end_is_recorded(stage: Stage) -> None:
+    recorded = threading.Event()
+    stage.lambda_.give("r1", envelope("one", {}))
+    stage.next()
+    other = stage.attach()
+    assert stage.begin("r1", other)[0] is None
+    stage.service.faults.append(Between.waits(recorded))
+    with ThreadPoolExecutor(1) as pool:
+        posted = pool.submit(stage.post, "r1", "response", "x" * (6 * 1024 * 1024 - 10))
+        wait_for("the call", lambda: stage.service.seen)
+        assert stage.post("r1", "response", 1) == 403  # its end is under way
+        other.socket.close()
+        assert posted.result() == 202
+    recorded.set()
+    what, _, error = stage.lambda_.end_of("r1")
+    assert (what, error["errorType"]) == ("error", "Runtime.ExitError")
+
+
+def test_an_invocation_has_one_end(stage: Stage) -> None:
+    held = threading.Event()
+
+    def waits(request: Any) -> None:
+        held.wait(PATIENCE_S)
+        reply(request, 202, b"{}")
+
+    stage.lambda_.give("r1", envelope("one", {}))
+    stage.next()
+    stage.lambda_.posts.put(waits)
+    with ThreadPoolExecutor(1) as pool:
+        posted = pool.submit(stage.post, "r1", "response", 1)
+        wait_for("the post", lambda: stage.lambda_.posted)
+        assert stage.post("r1", "response", 2) == 403
+        held.set()
+        assert posted.result() == 202
+    assert stage.lambda_.end_of("r1")[2]["Result"] == "1"
+
+
+def test_what_a_crashed_runtime_left_is_forgotten(stage: Stage) -> None:
+    stage.lambda_.give("r1", envelope("one", {}), deadline_s=-1)
+    stage.next()
+    assert stage.begin("r1")[0] is None
+    stage.lambda_.give("r2", envelope("two", {}))
+    stage.next()
+    assert stage.begin("r1")[0]["code"] == "InvalidParameterValueException"
+    assert stage.begin("r2")[0] is None
+
+
+def test_no_more_invocations_are_kept_than_the_limit(stage: Stage) -> None:
+    for number in range(130):
+        stage.lambda_.give(f"r{number}", envelope(f"e{number}", {}))
+        stage.next()
+    for number, kept in ((0, False), (1, False), (2, True), (129, True)):
+        assert (stage.begin(f"r{number}")[0] is None) == kept
+
+
+def test_a_runtime_that_goes_takes_its_request_along(stage: Stage) -> None:
+    gone = threading.Event()
+
+    def until_gone(request: Any) -> None:
+        if request.connection.recv(1) == b"":
+            gone.set()
+        request.close_connection = True
+
+    stage.lambda_.events.put(until_gone)
+    connection = stage.connect()
+    connection.request("GET", RUNTIME + "invocation/next")
+    wait_for("the request", lambda: stage.lambda_.asked)
+    connection.close()
+    assert gone.wait(PATIENCE_S)
+    stage.lambda_.give("r1", {})
+    assert stage.next() == ("r1", {})
+
+
+def test_it_ends_while_a_runtime_waits(world: World) -> None:
+    stage = Stage(world)
+    stage.lambda_.give("r1", envelope("one", {}))
+    stage.next()
+    connection = stage.connect()
+    connection.request("GET", RUNTIME + "invocation/next")
+    wait_for("the request", lambda: len(stage.lambda_.asked) == 2)
+    stage.api.shut_down("timeout")
+    assert stage.extension.popen.wait(PATIENCE_S) == 0
+    stage.lambda_.events.put(hangs_up)
+
+
+def test_web_pages_and_other_hosts_are_refused(stage: Stage) -> None:
+    for headers in ({"Origin": "http://x"}, {"Host": "example.com"}):
+        status, _, body = stage.ask("GET", RUNTIME + "invocation/next", **headers)
+        assert (status, json.loads(body)["errorType"]) == (403, "AccessDeniedException")
+    assert stage.lambda_.asked == []
+
+
+def test_addresses_of_apis(stage: Stage) -> None:
+    call = stage.peer.call
+    assert call("daemon.runtime_api", {"api": stage.lambda_.address})[1] == {
+        "address": stage.address
+    }
+    for wrong in ("", "host", "127.0.0.1:80/x", "user@host:80", ":80", "x" * 130 + ":1"):
+        error, _ = call("daemon.runtime_api", {"api": wrong})
+        assert error["code"] == "InvalidParameterValueException", wrong
+    for port in range(1, 16):
+        assert call("daemon.runtime_api", {"api": f"127.0.0.1:{port}"})[0] is None
+    error, _ = call("daemon.runtime_api", {"api": "127.0.0.1:16"})
+    assert error["code"] == "TooManyRequestsException"

@@ -94,8 +94,9 @@ class DurableFunction:
         request_id: str | None = None,
         deadline_ms: int | None = None,
     ) -> str:
-        """Runs one invocation, of which the daemon has the event when it is None. Returns the JSON text to return from the function; raises
-        what the function is to raise, so that the invocation is retried."""
+        """Runs one invocation; without an event, of the daemon's. Returns the JSON text to
+        return from the function; raises what the function is to raise, so that the invocation
+        is retried."""
         plugins = PluginExecutor(self._plugins)
         session = Session(connection, event, request_id, deadline_ms, plugins)
         with plugins.run():
