@@ -17,17 +17,20 @@
 #include "app/version.h"
 #include "base/alloc.h"
 #include "base/limits.h"
+#include "base/list.h"
 #include "engine/engine.h"
 #include "extensions/events.h"
 #include "io/aws_env.h"
 #include "io/fetch_curl.h"
+#include "io/http_mhd.h"
 #include "io/server_uv.h"
 #include "io/system.h"
 #include "io/timer_uv.h"
 
 #define SOCKET "/tmp/durabled.sock"
-/* Open files beside the socket's connections: the loop's, and those to AWS. */
-#define FILES_SPARE 32
+/* Open files beside the socket's connections: the loop's, those to AWS, and both sides of what
+ * runtimes ask. */
+#define FILES_SPARE (32 + 2 * DD_FRONT_CONNECTIONS_MAX)
 
 struct extension {
     uv_loop_t loop;
@@ -37,7 +40,10 @@ struct extension {
     struct dd_buf endpoint; /* ends in a NUL */
     struct dd_engine *engine;
     struct dd_server *server; /* NULL: handlers cannot attach */
-    struct dd_fetcher *fetcher;
+    /* What goes to AWS, and what stays on this machine: runtimes ask at length, and would keep
+     * the first from dialling anew after a thaw. */
+    struct dd_fetcher *fetcher, *near;
+    struct dd_list listeners; /* of listener */
     struct dd_events *events;
     struct dd_wall_timer *timer;
     uv_prepare_t prepare;
@@ -45,6 +51,14 @@ struct extension {
     char
         failed[160]; /* what was told of the Extensions API last; empty: nothing, or it works */
     bool ending;
+};
+
+/* Where the daemon stands in front of a Runtime API. */
+struct listener {
+    struct dd_list node;
+    struct extension *extension;
+    struct dd_front *front;
+    struct dd_http_server *http;
 };
 
 /* --- ports ------------------------------------------------------------------------------- */
@@ -77,7 +91,7 @@ static void *port_fetch(void *user, const struct dd_fetch_request *request, void
 {
     struct extension *extension = user;
 
-    return dd_fetch(extension->fetcher, request, owner);
+    return dd_fetch(request->direct ? extension->near : extension->fetcher, request, owner);
 }
 
 static void port_fetch_cancel(void *user, void *fetch)
@@ -85,6 +99,46 @@ static void port_fetch_cancel(void *user, void *fetch)
     struct extension *extension = user;
 
     dd_fetch_cancel(extension->fetcher, fetch);
+}
+
+static void *on_requested(void *user, const struct dd_http_request *request,
+                          const struct dd_http_reply *reply)
+{
+    const struct listener *listener = user;
+
+    return dd_engine_front_request(listener->extension->engine, listener->front, request, reply,
+                                   dd_clock_ms());
+}
+
+static void on_cancelled(void *user, void *exchange)
+{
+    const struct listener *listener = user;
+
+    dd_engine_front_cancel(listener->extension->engine, exchange, dd_clock_ms());
+}
+
+static int port_listen(void *user, struct dd_front *front, const char **out_address,
+                       struct dd_error *error)
+{
+    struct extension *extension = user;
+    struct listener *listener = dd_alloc(sizeof *listener);
+    struct dd_http_config config = {
+        .loop = &extension->loop,
+        .address = "127.0.0.1:0",
+        .connections_max = DD_FRONT_CONNECTIONS_MAX,
+        .events = {listener, on_requested, on_cancelled},
+    };
+    int rc = dd_http_open(&config, &listener->http, error);
+
+    if (rc) {
+        dd_free(listener);
+        return rc;
+    }
+    listener->extension = extension;
+    listener->front = front;
+    dd_list_push(&extension->listeners, &listener->node);
+    *out_address = dd_http_url(listener->http) + strlen("http://");
+    return 0;
 }
 
 static bool port_read_file(void *user, const char *path, struct dd_buf *out)
@@ -223,13 +277,30 @@ static void open_handles(struct extension *extension)
     }
 }
 
+static void on_listener_closed(void *user)
+{
+    dd_free(user);
+}
+
+static void close_listeners(struct extension *extension)
+{
+    while (!dd_list_empty(&extension->listeners)) {
+        struct listener *listener =
+            dd_container_of(dd_list_pop(&extension->listeners), struct listener, node);
+
+        dd_http_close(listener->http, on_listener_closed, listener);
+    }
+}
+
 static void close_all(struct extension *extension)
 {
     if (extension->server)
         dd_server_close(extension->server, on_server_closed, extension);
+    close_listeners(extension);
     dd_engine_disconnect_all(extension->engine, dd_clock_ms());
     dd_engine_free(extension->engine);
     dd_fetcher_close(extension->fetcher);
+    dd_fetcher_close(extension->near);
     dd_events_close(extension->events);
     uv_close((uv_handle_t *)&extension->prepare, NULL);
     for (size_t i = 0; i < DD_COUNT(extension->signals); i++)
@@ -283,7 +354,7 @@ static void find_aws(struct extension *extension)
     extension->aws.endpoint = extension->endpoint.data;
 }
 
-static const char *find_socket(void)
+const char *dd_extension_socket(void)
 {
     const char *path = dd_variable("DURABLED_SOCKET");
 
@@ -300,11 +371,12 @@ static void open_engine(struct extension *extension)
                   .process_alive = port_process_alive,
                   .fetch = port_fetch,
                   .fetch_cancel = port_fetch_cancel,
-                  .read_file = port_read_file},
+                  .read_file = port_read_file,
+                  .listen = port_listen},
         .log = &extension->log,
         .version = DD_VERSION,
         .mode = DD_EXTENSION,
-        .socket = find_socket(),
+        .socket = dd_extension_socket(),
         .data = "",
         .http_hosts = "",
         .pid = getpid(),
@@ -321,7 +393,7 @@ static void open_socket(struct extension *extension)
 {
     struct dd_server_config config = {
         .loop = &extension->loop,
-        .path = find_socket(),
+        .path = dd_extension_socket(),
         .group = "",
         .everyone = true,
         .events = {extension, on_opened, on_received, on_backlog, on_closed},
@@ -363,14 +435,16 @@ bool dd_extension_wanted(int argc, char **argv)
 int dd_extension_run(char **argv)
 {
     struct extension *extension = dd_alloc(sizeof *extension);
+    const struct dd_fetch_events fetched = {.user = extension, .fetched = on_fetched};
 
     extension->log =
         (struct dd_log){.level = find_level(), .now_ms = log_now, .write = log_write};
     /* Credentials are in memory: no core dumps, and no reading by other processes. */
     (void)prctl(PR_SET_DUMPABLE, 0);
     dd_assert(uv_loop_init(&extension->loop) == 0);
-    extension->fetcher = dd_fetcher_new(
-        &extension->loop, &(struct dd_fetch_events){.user = extension, .fetched = on_fetched});
+    dd_list_init(&extension->listeners);
+    extension->fetcher = dd_fetcher_new(&extension->loop, &fetched);
+    extension->near = dd_fetcher_new(&extension->loop, &fetched);
     find_aws(extension);
     open_engine(extension);
     open_socket(extension);

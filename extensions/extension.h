@@ -7,6 +7,9 @@
 /* The command's name; Lambda gives none. */
 #define DD_EXTENSION "extension"
 
+/* Where handlers attach: DURABLED_SOCKET, else Lambda's place for it. Never NULL. */
+const char *dd_extension_socket(void);
+
 /* Whether this start is that of an extension. */
 bool dd_extension_wanted(int argc, char **argv);
 

@@ -244,13 +244,20 @@ def promises(protocol: Protocol) -> dict[str, dict[str, Any]]:
     }
 
 
+def keeps(kind: str, old: Any, new: Any) -> bool:
+    """Whether what was promised still holds: a limit may rise, a parameter become optional."""
+    if kind == "limits":
+        return bool(new >= old)
+    return bool(new == old or (kind == "params" and new == f"{old}?"))
+
+
 def broken(old: dict[str, dict[str, Any]], new: dict[str, dict[str, Any]]) -> list[str]:
     """What a client of the older level would trip over."""
     found = []
     for kind, names in old.items():
         for name, value in names.items():
             now = new[kind].get(name)
-            if now is None or not (now >= value if kind == "limits" else now == value):
+            if now is None or not keeps(kind, value, now):
                 found.append(f"{kind}: {name} was {value!r} and is {now!r}")
     # An old client does not send what it does not know.
     owners = {*old["methods"], *(name.partition(".")[0] for name in old["shapes"])}

@@ -10,6 +10,7 @@
 #include "app/supervise.h"
 #include "client/cli/durablectl.h"
 #include "extensions/extension.h"
+#include "extensions/wrap.h"
 
 /* Exit codes of the daemon, for service managers (sysexits.h where it has one). */
 enum { EXIT_STARTED = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
@@ -23,6 +24,8 @@ static const struct {
     program_fn run;
 } programs[] = {
     {"durablectl", "ctl", durablectl_main},
+    {"durabled-wrap", "wrap", dd_wrap_main},
+    {"bootstrap", "bootstrap", dd_bootstrap_main},
     {NULL, DD_SUPERVISE, dd_supervise},
 };
 

@@ -125,6 +125,10 @@ static void print_help(void)
         "       durabled ctl VERB...         the operator's tool; so is this program by the "
         "name\n"
         "                                    of durablectl\n"
+        "       durabled wrap COMMAND...     run a Lambda function behind the extension, with "
+        "the "
+        "input\n"
+        "                                    as its event; durabled-wrap is the same\n"
         "       durabled --help | --version\n\n"
         "Every option may also be given by the environment variable beside it.\n\n",
         DD_VERSION);

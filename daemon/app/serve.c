@@ -472,6 +472,7 @@ static int open_http(struct daemon *daemon, const struct dd_options *options,
         .address = options->http,
         .remote = *options->http_hosts,
         .connections_max = daemon->http_connections,
+        .idle_s = DD_HTTP_IDLE_S,
         .events = {daemon, on_requested, on_cancelled},
     };
 

@@ -259,5 +259,17 @@
 #define DD_AWS_KEYS_PAUSE_MS 30000
 #define DD_AWS_KEYS_MS 2000
 #define DD_AWS_KEYS_MAX 65536
+/* In front of Lambda's Runtime API. A sandbox has one of it; a local cloud one for each
+ * process. Chosen. */
+#define DD_FRONTS_MAX 16
+#define DD_FRONT_ADDRESS_MAX 128
+/* Connections of runtimes, and invocations of a durable function at once; chosen: twice what a
+ * managed instance's sandbox runs at once by default for Node.js, 64. */
+#define DD_FRONT_CONNECTIONS_MAX 128
+#define DD_FRONT_INVOCATIONS_MAX 128
+/* Before a broken request for an invocation is made again, doubled each time up to the most;
+ * chosen. */
+#define DD_FRONT_PAUSE_MS 50
+#define DD_FRONT_PAUSE_MAX_MS 1000
 /* Lost sessions of one invocation of a sandbox that are told of; chosen. */
 #define DD_LOST_MAX 16

@@ -328,6 +328,15 @@ void dd_json_write_envelope(struct dd_buf *out, const struct dd_envelope *envelo
     dump(out, root);
 }
 
+static void set_lines(json_t *object, const char *name, const struct dd_error_object *error)
+{
+    json_t *lines = json_array();
+
+    for (uint32_t i = 0; i < error->stack_len; i++)
+        json_array_append_new(lines, text_value(error->stack[i]));
+    json_object_set_new_nocheck(object, name, lines);
+}
+
 static json_t *error_value(const struct dd_error_object *error)
 {
     json_t *object = json_object();
@@ -335,14 +344,19 @@ static json_t *error_value(const struct dd_error_object *error)
     set_text(object, "ErrorMessage", error->message);
     set_text(object, "ErrorType", error->type);
     set_text(object, "ErrorData", error->data);
-    if (error->stack) {
-        json_t *lines = json_array();
-
-        for (uint32_t i = 0; i < error->stack_len; i++)
-            json_array_append_new(lines, text_value(error->stack[i]));
-        json_object_set_new_nocheck(object, "StackTrace", lines);
-    }
+    if (error->stack)
+        set_lines(object, "StackTrace", error);
     return object;
+}
+
+void dd_json_write_failure(struct dd_buf *out, const struct dd_error_object *error)
+{
+    json_t *root = json_object();
+
+    set_text(root, "errorMessage", error->message);
+    set_text(root, "errorType", error->type);
+    set_lines(root, "stackTrace", error);
+    dump(out, root);
 }
 
 void dd_json_write_output(struct dd_buf *out, const struct dd_answer *answer)

@@ -49,6 +49,9 @@ void dd_outcome_deinit(struct dd_outcome *outcome);
  * `type` where it has none; never NULL. */
 struct dd_error_object *dd_json_parse_failure(struct dd_span json, struct dd_span type);
 
+/* Writes the same, for a runtime or of one. */
+void dd_json_write_failure(struct dd_buf *out, const struct dd_error_object *error);
+
 /* Writes the output for an ENDED answer that is not `raise`. */
 void dd_json_write_output(struct dd_buf *out, const struct dd_answer *answer);
 

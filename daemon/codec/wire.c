@@ -75,7 +75,7 @@ int dd_wire_read_error(struct dd_params *params, const char *name, enum dd_prese
 int dd_wire_read_begin(struct dd_params *params, struct dd_begin *out, struct dd_error *error)
 {
     struct dd_span profile;
-    int rc = dd_params_text(params, "event", DD_REQUIRED, &out->event, error);
+    int rc = dd_params_text(params, "event", DD_OPTIONAL, &out->event, error);
 
     out->deadline_ms = 0;
     out->observe = false;

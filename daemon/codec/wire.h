@@ -13,7 +13,7 @@
 
 /* session.begin; spans into the message. */
 struct dd_begin {
-    struct dd_span event;
+    struct dd_span event; /* absent: that of `request_id` */
     const struct dd_profile *profile;
     struct dd_span request_id;
     int64_t deadline_ms;

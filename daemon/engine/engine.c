@@ -330,6 +330,9 @@ struct dd_engine *dd_engine_new(const struct dd_engine_config *config, int64_t n
     dd_list_init(&engine->timeouts);
     dd_list_init(&engine->exchanges);
     dd_list_init(&engine->lost);
+    dd_list_init(&engine->fronts);
+    dd_list_init(&engine->front_calls);
+    dd_list_init(&engine->wrapped);
     engine->now_ms = engine->started_ms = now_ms;
     config->ports.random(config->ports.user, &seed, sizeof seed);
     dd_rng_seed(&engine->jitter, seed);
@@ -350,6 +353,7 @@ void dd_engine_free(struct dd_engine *engine)
     dd_gate_open(&engine->gate, UINT64_MAX);
     dd_dispatch_free(engine);
     dd_host_free(engine);
+    dd_front_free(engine);
     dd_aws_free(engine->aws);
     dd_sessions_forget_lost(engine);
     dd_text_unref(engine->invoked);
@@ -421,6 +425,7 @@ void dd_engine_turn(struct dd_engine *engine, int64_t now_ms)
     if (!engine->config.journal) {
         dd_sessions_due(engine);
         dd_aws_due(engine);
+        dd_front_due(engine);
     } else if (!engine->failed) {
         due_executions(engine);
         dd_sessions_due(engine);
@@ -459,7 +464,8 @@ int64_t dd_engine_next_due(struct dd_engine *engine)
     if (engine->failed)
         return 0;
     if (!engine->config.journal)
-        return earlier(dd_sessions_next_due(engine), dd_aws_next_due(engine));
+        return earlier(earlier(dd_sessions_next_due(engine), dd_aws_next_due(engine)),
+                       dd_front_next_due(engine));
     if (!dd_list_empty(&engine->gate.actions) &&
         dd_container_of(engine->gate.actions.next, struct dd_gate_action, node)->position <=
             dd_journal_durable(engine->config.journal))

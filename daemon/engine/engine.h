@@ -18,6 +18,8 @@
 
 struct dd_engine;
 struct dd_exchange;
+struct dd_front;
+struct dd_front_call;
 struct dd_peer;
 struct dd_runtime_call;
 struct dd_sandbox;
@@ -108,6 +110,15 @@ void dd_engine_process_wrote(struct dd_engine *engine, struct dd_sandbox *sandbo
                              struct dd_span line, int64_t now_ms);
 void dd_engine_process_ended(struct dd_engine *engine, struct dd_sandbox *sandbox,
                              int64_t status, int signal, int64_t now_ms);
+
+/* A request to a listener that the port `listen` has opened for `front`, as in struct
+ * dd_http_events. */
+struct dd_front_call *dd_engine_front_request(struct dd_engine *engine, struct dd_front *front,
+                                              const struct dd_http_request *request,
+                                              const struct dd_http_reply *reply,
+                                              int64_t now_ms);
+void dd_engine_front_cancel(struct dd_engine *engine, struct dd_front_call *call,
+                            int64_t now_ms);
 
 /* What struct dd_fetch_events tells of a request. */
 void dd_engine_fetched(struct dd_engine *engine, void *owner,

@@ -8,6 +8,7 @@
 #include "base/list.h"
 #include "base/map.h"
 #include "codec/frame.h"
+#include "codec/json.h"
 #include "codec/rpc.h"
 #include "codec/wire.h"
 #include "core/session/session.h"
@@ -58,6 +59,10 @@ struct dd_engine {
     bool attached_told;
     struct dd_list lost; /* of dd_lost: sessions that the sandbox's last invocation lost */
     size_t lost_len;
+    struct dd_list fronts;      /* of dd_front */
+    struct dd_list front_calls; /* of dd_front_call */
+    struct dd_list wrapped;     /* of dd_wrapped, the oldest first */
+    size_t fronts_len, wrapped_len;
 
     int64_t now_ms; /* of the event being handled */
     int64_t started_ms;
@@ -385,6 +390,10 @@ void dd_sandbox_failed(struct dd_sandbox *sandbox, struct dd_error_object *failu
 /* Gives an invocation to a sandbox that has asked for one. */
 void dd_runtime_give(struct dd_sandbox *sandbox, struct dd_uuid execution);
 
+/* The part of `target` between `prefix` and `suffix`; absent when it is not so. */
+struct dd_span dd_runtime_between(struct dd_span target, const char *prefix,
+                                  const char *suffix);
+
 /* --- what sessions go to ------------------------------------------------------------------ */
 
 /* The API call of a session that is in flight: the head of the backend's own struct. */
@@ -434,18 +443,57 @@ void dd_aws_free(struct dd_aws *aws);
 void dd_aws_due(struct dd_engine *engine);
 int64_t dd_aws_next_due(const struct dd_engine *engine);
 
+/* --- front.c: in front of Lambda's Runtime API -------------------------------------------- */
+
+/* An invocation of a durable function whose runtime asks the daemon: it was given its input,
+ * and its envelope is here. It has a session, the daemon's own until a handler begins one. */
+struct dd_wrapped {
+    struct dd_list node;
+    struct dd_engine *engine;
+    struct dd_text *request_id;
+    struct dd_event event;
+    int64_t deadline_ms; /* 0: none is known */
+    struct dd_attached *attached;
+    struct dd_front_call *call; /* that waits for its input, or for its end; NULL: none does */
+    bool ended;                 /* the session has, with one of the next two */
+    struct dd_buf output;
+    struct dd_error_object *failure; /* that the invocation is to fail with */
+};
+
+/* NULL when there is none, also for an absent id. */
+struct dd_wrapped *dd_wrapped_find(struct dd_engine *engine, struct dd_span request_id);
+
+/* A handler is to begin its session, which takes the place of the daemon's own. */
+int dd_wrapped_release(struct dd_wrapped *wrapped, struct dd_error *error) DD_MUST_CHECK;
+
+/* Its session tells: the daemon's own has begun; it, or its end by the daemon, is refused; it
+ * has ended; it is lost. After the last two it is told nothing more. */
+void dd_wrapped_begun(struct dd_wrapped *wrapped, const struct dd_text *input);
+void dd_wrapped_refused(struct dd_wrapped *wrapped, const struct dd_error *error);
+void dd_wrapped_ended(struct dd_wrapped *wrapped, const struct dd_answer *answer);
+void dd_wrapped_lost(struct dd_wrapped *wrapped);
+
+/* Stands in front of the Runtime API at `api` (HOST:PORT), if it does not yet. Gives where,
+ * for as long as the engine. */
+int dd_front_open(struct dd_engine *engine, struct dd_span api, const char **out_address,
+                  struct dd_error *error) DD_MUST_CHECK;
+void dd_front_free(struct dd_engine *engine);
+void dd_front_due(struct dd_engine *engine);
+int64_t dd_front_next_due(const struct dd_engine *engine);
+
 /* --- sessions.c --------------------------------------------------------------------------- */
 
 struct dd_attached {
     uint64_t id;
     struct dd_engine *engine;
-    struct dd_peer *peer; /* that began it */
+    struct dd_peer *peer; /* that began it; NULL: the daemon */
     struct dd_list of_peer;
     struct dd_session *session;
     struct dd_uuid execution;
     struct dd_text *arn;
     struct dd_text *request_id;
-    struct dd_text **updated; /* UpdatedOperationIds of the event */
+    struct dd_wrapped *wrapped; /* the invocation that it is told to; NULL: none */
+    struct dd_text **updated;   /* UpdatedOperationIds of the event */
     size_t updated_len;
     char key[33];
     struct dd_list joins;            /* of dd_join */
@@ -489,6 +537,12 @@ struct dd_attached *dd_session_of(struct dd_peer *peer, uint64_t id);
 /* A call on a session; `call->id` is set here. */
 void dd_session_method_call(struct dd_pending *pending, struct dd_attached *attached,
                             struct dd_call *call);
+
+/* The daemon's own session of an invocation; the daemon's call to end a session; and its end
+ * without one. */
+void dd_session_hold(struct dd_wrapped *wrapped);
+void dd_session_finish(struct dd_attached *attached, struct dd_call *end);
+void dd_session_discard(struct dd_attached *attached);
 
 /* Something from outside has completed an operation of `execution`. */
 void dd_sessions_changed(struct dd_engine *engine, struct dd_uuid execution);

@@ -125,6 +125,14 @@ enum dd_level { DD_LEVEL_DEBUG, DD_LEVEL_INFO, DD_LEVEL_WARN, DD_LEVEL_ERROR };
       "Handlers cannot attach: their invocations fail, and are retried.",                      \
       "Do what `error` "                                                                       \
       "says.")                                                                                 \
+    X(RUNTIME_API_OPENED, DEBUG, "in front of the Runtime API",                                \
+      "A runtime was started through durabled-wrap: it asks the daemon at `address`, and "     \
+      "that asks `api`.",                                                                      \
+      "Nothing.")                                                                              \
+    X(RUNTIME_API_RETRIED, DEBUG, "the Runtime API is asked again",                            \
+      "A runtime's request for an invocation was lost on its way.", "Nothing.")                \
+    X(RUNTIME_API_FAILED, ERROR, "the Runtime API cannot be reached",                          \
+      "What a runtime posted did not come through; the runtime was told so.", "See `error`.")  \
     X(API_RETRIED, DEBUG, "an API call is tried again",                                        \
       "AWS's durable execution API throttled, failed, or was not reached.", "Nothing.")        \
     X(API_FAILED, WARN, "an API call failed",                                                  \

@@ -1114,6 +1114,25 @@ static int daemon_log_level(struct dd_pending *pending, struct dd_params *params
     return 0;
 }
 
+static int daemon_runtime_api(struct dd_pending *pending, struct dd_params *params,
+                              struct dd_error *error)
+{
+    const char *address = NULL;
+    struct dd_span api;
+    msgpack_packer packer;
+    int rc = dd_params_text(params, "api", DD_REQUIRED, &api, error);
+
+    if (rc == 0)
+        rc = dd_front_open(pending->engine, api, &address, error);
+    if (rc)
+        return rc;
+    dd_pack_init(&packer, &pending->result);
+    msgpack_pack_map(&packer, 1);
+    pack_cstr(&packer, "address", address);
+    dd_pending_answer(pending);
+    return 0;
+}
+
 /* --- the table --------------------------------------------------------------------------- */
 
 /* A method of proto/protocol.toml: a call has `run`, a notification `take`. */

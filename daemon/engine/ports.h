@@ -11,6 +11,7 @@
 
 struct dd_buf;
 struct dd_fetch_request;
+struct dd_front;
 struct dd_process;
 struct dd_process_spec;
 
@@ -33,6 +34,11 @@ struct dd_ports {
     void (*fetch_cancel)(void *user, void *fetch);
     /* Appends what a small file holds; false when it can't be read. */
     bool (*read_file)(void *user, const char *path, struct dd_buf *out);
+    /* Opens an HTTP listener of this machine's own, whose requests `front` stands for in what
+     * is told of them (dd_engine_front_request()). Gives its HOST:PORT, which lives as long as
+     * the engine. A negative code with a text when it can't be had. NULL: there are none. */
+    int (*listen)(void *user, struct dd_front *front, const char **out_address,
+                  struct dd_error *error);
 };
 
 /* Who is at the other end, from the kernel. `started` tells a process from a
@@ -79,6 +85,10 @@ struct dd_http_request {
     int body_error; /* 0; or the body is not there, for this code's reason */
     /* The value of a header, whatever the case of its name; absent when there is none. */
     struct dd_span (*header)(const struct dd_http_request *request, const char *name);
+    /* Visits each header, in order. */
+    void (*each_header)(const struct dd_http_request *request,
+                        void (*visit)(void *user, const char *name, const char *value),
+                        void *user);
     const void *user;
 };
 
@@ -123,7 +133,7 @@ struct dd_fetch_request {
     size_t headers_len;
     struct dd_span body;
     int64_t connect_ms; /* at most, until it is connected, TLS included */
-    int64_t timeout_ms; /* at most, until the whole answer is there */
+    int64_t timeout_ms; /* at most, until the whole answer is there; 0: as long as it takes */
     size_t answer_max;  /* bytes of the answer's body */
     bool fresh;         /* over a new connection: those kept may be dead unseen */
     bool direct;        /* past any proxy that the environment names */
@@ -148,6 +158,10 @@ struct dd_fetch_answer {
     struct dd_span body;
     /* The value of a header, whatever the case of its name; absent when there is none. */
     struct dd_span (*header)(const struct dd_fetch_answer *answer, const char *name);
+    /* Visits each header, in order. */
+    void (*each_header)(const struct dd_fetch_answer *answer,
+                        void (*visit)(void *user, const char *name, const char *value),
+                        void *user);
     void *user;
 };
 

@@ -286,8 +286,7 @@ static void raised(struct dd_runtime_call *call, struct dd_sandbox *sandbox,
 
 /* --- routes ------------------------------------------------------------------------------ */
 
-/* The part of `target` between `prefix` and `suffix`; absent when it is not so. */
-static struct dd_span between(struct dd_span target, const char *prefix, const char *suffix)
+struct dd_span dd_runtime_between(struct dd_span target, const char *prefix, const char *suffix)
 {
     size_t before = strlen(prefix), after = strlen(suffix);
 
@@ -318,9 +317,10 @@ static void route(struct dd_runtime_call *call, struct dd_sandbox *sandbox,
 
     if (dd_span_is(request->method, "GET") && dd_span_is(request->target, INVOCATION "next")) {
         next(call, sandbox);
-    } else if (post && (id = between(request->target, INVOCATION, "/response")).data) {
+    } else if (post &&
+               (id = dd_runtime_between(request->target, INVOCATION, "/response")).data) {
         ended(call, sandbox, request, id, responded);
-    } else if (post && (id = between(request->target, INVOCATION, "/error")).data) {
+    } else if (post && (id = dd_runtime_between(request->target, INVOCATION, "/error")).data) {
         ended(call, sandbox, request, id, raised);
     } else if (post && dd_span_is(request->target, RUNTIME "init/error")) {
         failure = read_failure(request, "Runtime.InitError");

@@ -143,11 +143,29 @@ static void field_of(const struct dd_error *error, char *out, size_t size)
     }
 }
 
+/* The invocation hears of what its session came to, and of what the daemon itself asked. */
+static void tell_wrapped(const struct dd_attached *attached, const struct dd_answer *answer,
+                         bool asked)
+{
+    struct dd_wrapped *wrapped = attached->wrapped;
+
+    if (answer->kind == DD_ANSWER_ENDED)
+        dd_wrapped_ended(wrapped, answer);
+    else if (asked && answer->kind == DD_ANSWER_BEGUN)
+        dd_wrapped_begun(wrapped, answer->payload);
+    else if (asked && answer->kind == DD_ANSWER_ERROR)
+        dd_wrapped_refused(wrapped, answer->error);
+}
+
 static void on_answer(void *user, const struct dd_answer *answer)
 {
     struct dd_attached *attached = user;
     struct dd_pending *pending = dd_engine_pending(attached->engine, answer->call);
 
+    if (answer->kind == DD_ANSWER_ENDED)
+        log_ended(attached, answer);
+    if (attached->wrapped)
+        tell_wrapped(attached, answer, !pending);
     if (!pending)
         return;
     if (answer->kind == DD_ANSWER_ERROR) {
@@ -160,7 +178,6 @@ static void on_answer(void *user, const struct dd_answer *answer)
     }
     if (answer->kind == DD_ANSWER_ENDED) {
         write_ended(&pending->result, answer);
-        log_ended(attached, answer);
     } else if (answer->kind == DD_ANSWER_BEGUN) {
         dd_wire_write_begun(&pending->result, answer,
                             &(struct dd_wire_session){attached->id, attached->key,
@@ -188,12 +205,16 @@ static void make_key(struct dd_engine *engine, char out_key[33])
 }
 
 /* What the client says, else what the sandbox was told of the same invocation. */
-static int64_t deadline_of(const struct dd_engine *engine, const struct dd_begin *call)
+static int64_t deadline_of(const struct dd_engine *engine, const struct dd_begin *call,
+                           const struct dd_wrapped *wrapped)
 {
-    if (call->deadline_ms == 0 && engine->invoked &&
-        dd_span_equal(call->request_id, dd_text_span(engine->invoked)))
+    if (call->deadline_ms)
+        return call->deadline_ms;
+    if (wrapped)
+        return wrapped->deadline_ms;
+    if (engine->invoked && dd_span_equal(call->request_id, dd_text_span(engine->invoked)))
         return engine->invoked_until_ms;
-    return call->deadline_ms;
+    return 0;
 }
 
 /* A function that is not durable sees no line of ours: the first waits for a session. */
@@ -215,63 +236,123 @@ static void log_attached(const struct dd_attached *attached)
            DD_LOG_NUMBER("deadline", attached->deadline_ms));
 }
 
+/* Who begins a session, and how. */
+struct beginner {
+    struct dd_engine *engine;
+    struct dd_peer *peer;       /* NULL: the daemon */
+    struct dd_wrapped *wrapped; /* NULL: the client has the event itself */
+    uint64_t call;              /* answered once it has begun */
+};
+
+/* Gives the session, which has begun or ended by then, or loads its state. */
+static struct dd_attached *attach(const struct beginner *by, const struct dd_event *event,
+                                  const struct dd_begin *call)
+{
+    static const struct dd_session_effects effects = {NULL, on_answer, on_checkpoint, on_load};
+    struct dd_engine *engine = by->engine;
+    struct dd_attached *attached = dd_alloc(sizeof *attached);
+    struct dd_session_effects bound = effects;
+    struct dd_session_begin begin = {
+        .call = by->call,
+        .arn = dd_text_span(event->arn),
+        .token = dd_text_span(event->token),
+        .operations = event->operations,
+        .operations_len = event->operations_len,
+        .marker = dd_text_span(event->marker),
+        .profile = call->profile,
+        .seed = dd_rng_next(&engine->jitter),
+        .observe = call->observe,
+        .now_ms = engine->now_ms,
+    };
+
+    attached->id = ++engine->last_session;
+    attached->engine = engine;
+    attached->peer = by->peer;
+    attached->wrapped = by->wrapped;
+    (void)dd_arn_execution_id(begin.arn, &attached->execution);
+    attached->arn = dd_text_ref(event->arn);
+    dd_text_try_new(call->request_id, &attached->request_id);
+    attached->began_ms = engine->now_ms;
+    attached->deadline_ms = deadline_of(engine, call, by->wrapped);
+    attached->updated = dd_alloc_array(event->updated_len, sizeof *attached->updated);
+    for (; attached->updated_len < event->updated_len; attached->updated_len++)
+        attached->updated[attached->updated_len] =
+            dd_text_ref(event->updated[attached->updated_len]);
+    make_key(engine, attached->key);
+    dd_list_init(&attached->joins);
+    dd_list_init(&attached->of_peer);
+    if (by->peer) {
+        dd_list_push(&by->peer->sessions, &attached->of_peer);
+        by->peer->sessions_len++;
+    }
+    dd_map_put(&engine->sessions, key_of(&attached->id), attached);
+    dd_map_put(&engine->keys, dd_span_cstr(attached->key), attached);
+    if (by->wrapped)
+        by->wrapped->attached = attached;
+    bound.user = attached;
+    attached->session = dd_session_begin(&begin, &bound);
+    return attached;
+}
+
+/* The event that a client begins a session from: its own, or that which the daemon has of the
+ * invocation. What is read is given in `*out_read`. */
+static int find_event(struct dd_engine *engine, const struct dd_begin *call,
+                      struct dd_wrapped **out_wrapped, struct dd_event *out_read,
+                      struct dd_error *error)
+{
+    struct dd_wrapped *wrapped = dd_wrapped_find(engine, call->request_id);
+    struct dd_uuid execution;
+    int rc;
+
+    *out_read = (struct dd_event){0};
+    *out_wrapped = wrapped;
+    if (wrapped)
+        return dd_wrapped_release(wrapped, error);
+    if (!call->event.data)
+        return dd_fail(error, DD_INVALID_PARAMETER,
+                       "event: none is given, and the daemon has none of this request_id; the "
+                       "function was not invoked as a durable one, or its runtime was not "
+                       "started through durabled-wrap");
+    rc = dd_json_parse_event(call->event, out_read, error);
+    if (rc == 0 && !engine->aws &&
+        !dd_arn_execution_id(dd_text_span(out_read->arn), &execution)) {
+        dd_event_deinit(out_read);
+        rc = dd_fail(error, DD_INVALID_PARAMETER,
+                     "event: DurableExecutionArn does not end in an execution id");
+    }
+    return rc;
+}
+
 int dd_session_method_begin(struct dd_pending *pending, const struct dd_begin *call,
                             struct dd_error *error)
 {
-    struct dd_engine *engine = pending->engine;
-    struct dd_peer *peer = pending->peer;
-    const struct dd_session_effects effects = {NULL, on_answer, on_checkpoint, on_load};
-    struct dd_session_begin begin = {.call = pending->id, .now_ms = engine->now_ms};
-    struct dd_session_effects bound = effects;
+    struct beginner by = {pending->engine, pending->peer, NULL, pending->id};
     struct dd_attached *attached;
     struct dd_event event;
     int rc;
 
-    if (peer->sessions_len >= DD_CONNECTION_SESSIONS_MAX)
+    if (pending->peer->sessions_len >= DD_CONNECTION_SESSIONS_MAX)
         return dd_fail(error, DD_TOO_MANY_REQUESTS, "too many sessions on one connection: %d",
                        DD_CONNECTION_SESSIONS_MAX);
-    rc = dd_json_parse_event(call->event, &event, error);
+    rc = find_event(by.engine, call, &by.wrapped, &event, error);
     if (rc)
         return rc;
-    attached = dd_alloc(sizeof *attached);
-    if (!engine->aws && !dd_arn_execution_id(dd_text_span(event.arn), &attached->execution)) {
-        dd_free(attached);
-        dd_event_deinit(&event);
-        return dd_fail(error, DD_INVALID_PARAMETER,
-                       "event: DurableExecutionArn does not end in an execution id");
-    }
-    attached->id = ++engine->last_session;
-    attached->engine = engine;
-    attached->peer = peer;
-    attached->arn = dd_text_ref(event.arn);
-    dd_text_try_new(call->request_id, &attached->request_id);
-    attached->began_ms = engine->now_ms;
-    attached->deadline_ms = deadline_of(engine, call);
-    make_key(engine, attached->key);
-    dd_list_init(&attached->joins);
-    dd_list_push(&peer->sessions, &attached->of_peer);
-    peer->sessions_len++;
-    dd_map_put(&engine->sessions, key_of(&attached->id), attached);
-    dd_map_put(&engine->keys, dd_span_cstr(attached->key), attached);
-
-    begin.arn = dd_text_span(event.arn);
-    begin.token = dd_text_span(event.token);
-    begin.operations = event.operations;
-    begin.operations_len = event.operations_len;
-    begin.marker = dd_text_span(event.marker);
-    begin.profile = call->profile;
-    begin.seed = dd_rng_next(&engine->jitter);
-    begin.observe = call->observe;
-    attached->updated = event.updated;
-    attached->updated_len = event.updated_len;
-    event.updated = NULL;
-    event.updated_len = 0;
-    bound.user = attached;
-    attached->session = dd_session_begin(&begin, &bound);
+    attached = attach(&by, by.wrapped ? &by.wrapped->event : &event, call);
     dd_event_deinit(&event);
-    rearm(attached);
     log_attached(attached);
+    settle(attached);
     return 0;
+}
+
+void dd_session_hold(struct dd_wrapped *wrapped)
+{
+    struct beginner by = {wrapped->engine, NULL, wrapped, ++wrapped->engine->last_call};
+    struct dd_begin call = {
+        .profile = dd_profile_find(DD_SPAN("c")), /* of no effect without operations */
+        .request_id = dd_text_span(wrapped->request_id),
+    };
+
+    settle(attach(&by, &wrapped->event, &call));
 }
 
 int dd_session_method_join(struct dd_pending *pending, struct dd_span key,
@@ -310,10 +391,13 @@ static void attached_free(struct dd_attached *attached)
 {
     struct dd_engine *engine = attached->engine;
 
+    if (attached->wrapped)
+        dd_wrapped_lost(attached->wrapped);
     dd_map_remove(&engine->sessions, key_of(&attached->id));
     dd_map_remove(&engine->keys, dd_span_cstr(attached->key));
     dd_list_remove(&attached->of_peer);
-    attached->peer->sessions_len--;
+    if (attached->peer)
+        attached->peer->sessions_len--;
     while (!dd_list_empty(&attached->joins)) {
         struct dd_join *join =
             dd_container_of(dd_list_pop(&attached->joins), struct dd_join, of_session);
@@ -343,6 +427,25 @@ void dd_session_method_call(struct dd_pending *pending, struct dd_attached *atta
     call->client = pending->peer->id;
     dd_session_call(attached->session, call, engine->now_ms);
     settle(attached);
+}
+
+void dd_session_finish(struct dd_attached *attached, struct dd_call *end)
+{
+    struct dd_engine *engine = attached->engine;
+
+    if (!attached->peer)
+        log_attached(attached);
+    end->id = ++engine->last_call;
+    dd_session_call(attached->session, end, engine->now_ms);
+    settle(attached);
+}
+
+void dd_session_discard(struct dd_attached *attached)
+{
+    if (attached->wrapped)
+        attached->wrapped->attached = NULL;
+    attached->wrapped = NULL;
+    attached_free(attached);
 }
 
 void dd_sessions_changed(struct dd_engine *engine, struct dd_uuid execution)

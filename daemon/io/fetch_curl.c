@@ -135,6 +135,16 @@ static struct dd_span find_header(const struct dd_fetch_answer *answer, const ch
     return dd_span_cstr(header->value);
 }
 
+static void each_header(const struct dd_fetch_answer *answer,
+                        void (*visit)(void *user, const char *name, const char *value),
+                        void *user)
+{
+    struct curl_header *header = NULL;
+
+    while ((header = curl_easy_nextheader(answer->user, CURLH_HEADER, -1, header)) != NULL)
+        visit(user, header->name, header->value);
+}
+
 static bool was_connected(CURL *easy)
 {
     curl_off_t sent_us = 0;
@@ -169,6 +179,7 @@ static void fetch_end(struct fetch *fetch, CURLcode code)
         .outcome = fetch->easy ? outcome_of(fetch, code) : DD_FETCH_UNREACHABLE,
         .body = dd_buf_span(&fetch->body),
         .header = find_header,
+        .each_header = each_header,
         .user = fetch->easy,
     };
     long status = 0;

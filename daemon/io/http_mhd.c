@@ -338,6 +338,31 @@ static struct dd_span find_header(const struct dd_http_request *request, const c
     return dd_span_cstr(MHD_lookup_connection_value(connection, MHD_HEADER_KIND, name));
 }
 
+struct visitor {
+    void (*visit)(void *user, const char *name, const char *value);
+    void *user;
+};
+
+static enum MHD_Result on_header(void *user, enum MHD_ValueKind kind, const char *name,
+                                 const char *value)
+{
+    const struct visitor *visitor = user;
+
+    (void)kind;
+    visitor->visit(visitor->user, name, value ? value : "");
+    return MHD_YES;
+}
+
+static void each_header(const struct dd_http_request *request,
+                        void (*visit)(void *user, const char *name, const char *value),
+                        void *user)
+{
+    struct MHD_Connection *connection = (struct MHD_Connection *)(uintptr_t)request->user;
+    struct visitor visitor = {visit, user};
+
+    (void)MHD_get_connection_values(connection, MHD_HEADER_KIND, on_header, &visitor);
+}
+
 /* The request is whole: the owner is asked, and the library waits. */
 static enum MHD_Result ask(struct request *request, const char *method)
 {
@@ -348,6 +373,7 @@ static enum MHD_Result ask(struct request *request, const char *method)
         .body = dd_buf_span(&request->body),
         .body_error = request->body_error,
         .header = find_header,
+        .each_header = each_header,
         .user = request->connection->connection,
     };
     struct dd_http_reply reply = {request, reply_send};
@@ -549,7 +575,7 @@ static int start_daemon(struct dd_http_server *server, int fd, struct dd_error *
         on_connection, server, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
         (size_t)DD_HTTP_CONNECTION_BYTES, MHD_OPTION_CONNECTION_LIMIT,
         (unsigned)server->config.connections_max, MHD_OPTION_CONNECTION_TIMEOUT,
-        (unsigned)DD_HTTP_IDLE_S, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
+        server->config.idle_s, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
     if (server->daemon)
         return 0;
     close(fd);

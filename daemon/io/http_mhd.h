@@ -16,6 +16,7 @@ struct dd_http_config {
     bool remote;         /* HOST may be other than loopback */
     bool own_user;       /* only processes of this one's user, or of root, may connect; IPv4 */
     size_t connections_max;
+    unsigned idle_s; /* a connection without a byte for so long is closed; 0: none is */
     struct dd_http_events events;
 };
 

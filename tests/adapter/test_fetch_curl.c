@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <strings.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -30,8 +31,18 @@ struct fixture {
     enum dd_fetch_outcome outcome;
     int status;
     char text[256], header[64];
+    unsigned headers;
     struct dd_buf body;
 };
+
+static void on_header(void *user, const char *name, const char *value)
+{
+    struct fixture *f = user;
+
+    f->headers++;
+    if (strcasecmp(name, "x-amzn-errortype") == 0)
+        assert_string_equal(value, f->header);
+}
 
 static void on_fetched(void *user, void *owner, const struct dd_fetch_answer *answer)
 {
@@ -47,6 +58,8 @@ static void on_fetched(void *user, void *owner, const struct dd_fetch_answer *an
         struct dd_span header = answer->header(answer, "x-amzn-errortype");
 
         (void)snprintf(f->header, sizeof f->header, "%s", header.data ? header.data : "-");
+        f->headers = 0;
+        answer->each_header(answer, on_header, f);
     }
     dd_buf_clear(&f->body);
     dd_buf_append_span(&f->body, answer->body);
@@ -183,6 +196,7 @@ static void test_a_request_is_sent_as_given(void **state)
     assert_int_equal(f->outcome, DD_FETCH_ANSWERED);
     assert_int_equal(f->status, 429);
     assert_string_equal(f->header, "Too:");
+    assert_int_equal(f->headers, 2);
     assert_true(dd_span_is(dd_buf_span(&f->body), "abc"));
     dd_buf_deinit(&seen);
     close(fd);

@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <strings.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -26,6 +27,7 @@ struct fixture {
     struct dd_http_reply reply;
     struct dd_buf target, body;
     char header[64];
+    unsigned headers; /* visited */
     int body_error;
     unsigned requests, cancelled;
     bool closed;
@@ -35,6 +37,15 @@ static void keep(struct dd_buf *buf, struct dd_span span)
 {
     dd_buf_clear(buf);
     dd_buf_append_span(buf, span);
+}
+
+static void on_header(void *user, const char *name, const char *value)
+{
+    struct fixture *f = user;
+
+    f->headers++;
+    if (strcasecmp(name, "x-test") == 0)
+        assert_string_equal(value, f->header);
 }
 
 static void *on_requested(void *user, const struct dd_http_request *request,
@@ -49,6 +60,8 @@ static void *on_requested(void *user, const struct dd_http_request *request,
     keep(&f->body, request->body);
     f->body_error = request->body_error;
     (void)snprintf(f->header, sizeof f->header, "%s", header.data ? header.data : "-");
+    f->headers = 0;
+    request->each_header(request, on_header, f);
     return f;
 }
 
@@ -175,6 +188,7 @@ static void test_a_request_arrives_as_it_was_sent(void **state)
     assert_true(dd_span_is(dd_buf_span(&f->target), "/a%2Fb/%C3%A9+c?x=%2B&y"));
     assert_true(dd_span_is(dd_buf_span(&f->body), "abcde"));
     assert_string_equal(f->header, "v");
+    assert_int_equal(f->headers, 3);
     assert_int_equal(f->body_error, 0);
     answer(f, 418, "short and stout");
     hear(f, fd, "stout", text, sizeof text);
@@ -191,6 +205,37 @@ static void test_a_request_arrives_as_it_was_sent(void **state)
     assert_int_equal(strncmp(text, "HTTP/1.1 204 ", 13), 0);
     close(fd);
     assert_int_equal(f->cancelled, 0);
+}
+
+/* One listener ends what is idle, and the fixture's does not. */
+static void test_an_idle_connection_stays_unless_told(void **state)
+{
+    struct fixture *f = *state, other = {.closed = false};
+    struct dd_http_config config = {.loop = &f->loop,
+                                    .address = "127.0.0.1:0",
+                                    .connections_max = 1,
+                                    .idle_s = 1,
+                                    .events = {&other, on_requested, on_cancelled}};
+    char text[1000];
+    int fd = dial(f), idle;
+    struct dd_error error;
+
+    assert_int_equal(dd_http_open(&config, &other.server, &error), 0);
+    idle = dial(&other);
+    say(fd, "GET / HTTP/1.1\r\n" HOST "\r\n");
+    until(f, &f->requests, 1);
+    answer(f, 204, "");
+    hear(f, fd, "\r\n\r\n", text, sizeof text);
+    hear(f, idle, NULL, text, sizeof text);
+    say(fd, "GET / HTTP/1.1\r\n" HOST "\r\n");
+    until(f, &f->requests, 2);
+    answer(f, 204, "");
+    hear(f, fd, "\r\n\r\n", text, sizeof text);
+    close(fd);
+    close(idle);
+    dd_http_close(other.server, on_closed, &other);
+    while (!other.closed)
+        uv_run(&f->loop, UV_RUN_ONCE);
 }
 
 static void test_a_body_that_is_too_large_is_not_there(void **state)
@@ -378,6 +423,7 @@ int main(void)
         TEST(test_more_parameters_than_there_is_room_for),
         TEST(test_answers_that_nobody_reads),
         TEST(test_closed_while_busy),
+        TEST(test_an_idle_connection_stays_unless_told),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

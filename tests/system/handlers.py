@@ -3,6 +3,8 @@ handler notes in a file, so that it survives the process."""
 
 from __future__ import annotations
 
+import contextlib
+import json
 import logging
 import os
 import signal
@@ -13,10 +15,13 @@ from typing import Any
 from durabled import (
     CallbackError,
     DurableContext,
+    InvocationError,
     StepContext,
     durable_execution,
     durable_step,
 )
+from durabled._session import Session
+from durabled._wire import Connection
 from durabled.config import (
     CallbackConfig,
     ChildConfig,
@@ -28,6 +33,7 @@ from durabled.config import (
     StepSemantics,
     WaitForCallbackConfig,
 )
+from durabled.exceptions import SuspendExecution
 from durabled.retries import (
     RetryDecision,
     RetryStrategyConfig,
@@ -342,6 +348,50 @@ def stamp(event: Any, context: Any) -> str:
     note(f"asked-{event}")
     wait_for_note("go")
     return f"{event} stamped"
+
+
+def adds(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """A plain function that is told of nothing durable."""
+    note("adding")
+    return {"sum": event["a"] + event["b"]}
+
+
+def refuses(event: dict[str, Any], context: Any) -> None:
+    """A plain function that fails; one that asks for another run does so once."""
+    note("tried")
+    if "again" not in event:
+        raise ValueError("no such order")
+    if NOTES.read_text().split().count("tried") == 1:
+        raise InvocationError("not this time")
+
+
+def large(event: dict[str, Any], context: Any) -> str:
+    return "z" * BIG
+
+
+def exits_plainly(event: dict[str, Any], context: Any) -> str:
+    note("tried")
+    if NOTES.read_text().split().count("tried") == 1:
+        os._exit(3)
+    return "survived"
+
+
+def attaches(event: dict[str, Any], context: Any) -> Any:
+    """Attaches by its request id, and leaves the end of its session to what it returns."""
+    session = Session(Connection(), event.get("as"), context.aws_request_id, None)
+    assert json.loads(session.input or "") == event
+    if "wait" in event and session.cursor.empty:
+        wait = {"operation": 1, "context": 0, "position": 1, "type": "WAIT", "seconds": 1}
+        session.post("session.start", **wait)
+        with contextlib.suppress(SuspendExecution):
+            session.result(session.post("session.await", context=0, operations=[1]))
+        note("unwound")
+    if "raise" in event:
+        raise ValueError("left open")
+    if "lose" in event and "lost" not in NOTES.read_text().split():
+        session._connection.close()
+        note("lost")
+    return {"left": "open"}
 
 
 @durable_execution

@@ -37,7 +37,7 @@ class Server:
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 outer.answer(self, body)
 
-            do_GET = do_POST = handle_any
+            do_GET = do_POST = do_PUT = handle_any
 
             def log_message(self, format: str, *args: object) -> None:
                 pass
@@ -229,10 +229,7 @@ class Layer(Host):
             "/usr/bin/env",
             f"DURABLED_SOCKET={self.socket}",
             f"DURABLED_TEST_NOTES={world.notes}",
-            sys.executable,
-            "-m",
-            "awslambdaric",
-            f"handlers.{handler}",
+            *self.runtime(world, handler),
         ]
         functions = ["--function", "f", "--", *command]
         if timeout_s:
@@ -243,6 +240,10 @@ class Layer(Host):
         self.api = ExtensionsApi()
         self.env = env
         self.extension = self.start_extension()
+
+    def runtime(self, world: World, handler: str) -> list[str]:
+        """The command that runs the function."""
+        return [sys.executable, "-m", "awslambdaric", f"handlers.{handler}"]
 
     def start_extension(self, scheme: str = "http") -> Process:
         asked = self.api.asked

@@ -259,6 +259,9 @@ def test_every_method_is_what_the_protocol_says(world: World) -> None:
     peer.ask("daemon.status")
     peer.ask("daemon.log_level", set="INFO")
     peer.ask("worker.drain")
+    # Of an extension: test_wrap.py.
+    error, _ = peer.answer(peer.begin("daemon.runtime_api", api="127.0.0.1:9001"))
+    assert error["code"] == "Protocol.UnknownMethod"
     assert called == set(METHODS)
 
 

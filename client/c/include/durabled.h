@@ -35,7 +35,7 @@ extern "C" {
 
 /* The level of the protocol that this library speaks; a connection works at the
  * lower of this and the daemon's. */
-#define DURABLED_LEVEL 2
+#define DURABLED_LEVEL 3
 
 /* --- results ----------------------------------------------------------------------------- */
 
@@ -389,7 +389,9 @@ struct durabled_operation;
 /* What a function was invoked with; all borrowed. */
 struct durabled_invocation {
     struct durabled *connection;
-    const char *event; /* JSON text, exactly as the function received it */
+    /* JSON text, exactly as the function received it. NULL behind durabled-wrap, where the
+     * function receives its input alone: the daemon has the event of `request_id`. */
+    const char *event;
     size_t event_len;
     const char *request_id; /* NULL: not known */
     const char *function;   /* NULL: not known */

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Iterator
@@ -23,6 +24,7 @@ from durabled import (
     durable_execution,
     durable_step,
     durable_with_child_context,
+    execution,
     with_retry,
 )
 from durabled._wire import CallError, NoDaemonError
@@ -239,6 +241,43 @@ def test_describe_asks_once_where_there_are_no_pages(tmp_path: Path) -> None:
     with Client(path) as client:
         assert client.describe("n") == answer
     level_1.join()
+
+
+class LambdaContext:
+    aws_request_id = "r1"
+
+
+@pytest.mark.parametrize(
+    ("level", "event", "sent"),
+    [
+        (3, {"n": 1}, None),
+        (3, [1], None),
+        (2, {"n": 1}, '{"n": 1}'),
+        (3, {"DurableExecutionArn": "a"}, '{"DurableExecutionArn": "a"}'),
+    ],
+)
+def test_behind_the_wrapper_a_session_begins_without_an_event(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, level: int, event: Any, sent: str | None
+) -> None:
+    path = tmp_path / "d.sock"
+    begun = {"session": 1, "key": "k", "arn": "a", "input": "41", "gaps": False}
+    begun |= {"operations": [], "more": False}
+    output = json.dumps({"Status": "SUCCEEDED", "Result": "42"})
+    script = [
+        {
+            "call": "session.begin",
+            "params": {"event": sent, "request_id": "r1"},
+            "result": begun,
+        },
+        {"call": "session.end", "params": {"payload": "42"}, "result": {"output": output}},
+    ]
+    scripted = ScriptedDaemon(path, script, level)
+    monkeypatch.setenv("DURABLED_SOCKET", str(path))
+    execution._shared.clear()
+    handler = durable_execution(lambda event, _: event + 1)
+    assert handler(event, LambdaContext()) == json.loads(output)
+    execution._shared.pop().close()
+    scripted.join()
 
 
 class Upper(SerDes[Any]):

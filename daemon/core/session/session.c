@@ -501,6 +501,11 @@ size_t dd_session_running(const struct dd_session *session)
     return running;
 }
 
+bool dd_session_suspended(const struct dd_session *session)
+{
+    return session->state == SESSION_SUSPENDED;
+}
+
 bool dd_session_ended(const struct dd_session *session)
 {
     return session->state == SESSION_ENDED;

@@ -300,6 +300,9 @@ int64_t dd_session_next_due_ms(const struct dd_session *session);
 /* Bodies that run, for logs and for the last line of a lost invocation. */
 size_t dd_session_running(const struct dd_session *session);
 
+/* Whether everybody is told to unwind until the service invokes again. */
+bool dd_session_suspended(const struct dd_session *session);
+
 /* True once END was answered. */
 bool dd_session_ended(const struct dd_session *session);
 

@@ -482,6 +482,37 @@ static void test_two_strands(void **state)
         two_strands, "{\"Status\": \"PENDING\"}");
 }
 
+/* --- behind durabled-wrap ---------------------------------------------------------------- */
+
+static int returns_input(struct durabled_context *context, struct durabled_result *result,
+                         void *user)
+{
+    (void)user;
+    return durabled_return(result,
+                           durabled_session_input(durabled_context_session(context)).data);
+}
+
+static void test_a_session_begins_without_an_event(void **state)
+{
+    struct durabled_invocation invocation = {.request_id = "r1"};
+    struct durabled_result result = {0};
+    int fd;
+    struct fake *fake =
+        fake_start("[{\"call\": \"session.begin\", \"params\": {\"event\": null, "
+                   "\"request_id\": \"r1\"}, \"result\": {\"session\": 7, \"key\": \"k\", "
+                   "\"arn\": \"arn:x\", \"input\": \"5\", \"operations\": [], "
+                   "\"more\": false}}," END("5") "]",
+                   DURABLED_LEVEL, &fd);
+
+    (void)state;
+    assert_int_equal(durabled_open_fd(fd, &invocation.connection, NULL), DURABLED_OK);
+    assert_int_equal(durabled_execute(&invocation, returns_input, NULL, &result, NULL),
+                     DURABLED_OK);
+    durabled_close(invocation.connection);
+    fake_finish(fake);
+    durabled_result_clear(&result);
+}
+
 /* --- errors ------------------------------------------------------------------------------ */
 
 static void test_lost_connection(void **state)
@@ -768,6 +799,7 @@ int main(void)
         cmocka_unit_test(test_fresh_child),
         cmocka_unit_test(test_replayed_children),
         cmocka_unit_test(test_two_strands),
+        cmocka_unit_test(test_a_session_begins_without_an_event),
         cmocka_unit_test(test_lost_connection),
         cmocka_unit_test(test_invocation_is_to_fail),
         cmocka_unit_test(test_later_level),

@@ -6,7 +6,7 @@ Made by proto/generate.py from proto/protocol.toml.
 from enum import StrEnum
 from typing import Literal
 
-LEVEL = 2
+LEVEL = 3
 """The highest level that this client speaks."""
 
 FRAME_MAX = 8_388_608
@@ -48,6 +48,7 @@ Method = Literal[
     "function.list",
     "daemon.status",
     "daemon.log_level",
+    "daemon.runtime_api",
 ]
 Notification = Literal["session.log"]
 

@@ -78,7 +78,7 @@ class Session:
     def __init__(
         self,
         connection: Connection,
-        event: str,
+        event: str | None,
         request_id: str | None,
         deadline_ms: int | None,
         plugins: PluginExecutor | None = None,

@@ -195,6 +195,11 @@ class Connection:
             raise
 
     @property
+    def level(self) -> int:
+        """Of the protocol, between the two sides."""
+        return min(LEVEL, int(self.server["level"]))
+
+    @property
     def lost(self) -> bool:
         return self._lost
 

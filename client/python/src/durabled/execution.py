@@ -40,6 +40,8 @@ Handler = Callable[[Any, Any], Any]
 LAMBDA_RESPONSE_SIZE_LIMIT = 6 * 1024 * 1024 - 50
 """What a function can return; the daemon records a larger result itself."""
 
+_WITHOUT_EVENT = 3  # the level at which a session begins without
+
 _shared_lock = threading.Lock()
 _shared: list[Connection] = []
 
@@ -74,22 +76,27 @@ class DurableFunction:
         if isinstance(event, DurableExecutionInvocationInput):
             event = event.to_json_dict()
         request_id = getattr(lambda_context, "aws_request_id", None)
-        text = event if isinstance(event, str) else json.dumps(event)
+        connection = _shared_connection()
         output = self.invoke(
-            _shared_connection(), text, lambda_context, request_id, _deadline_ms(lambda_context)
+            connection,
+            _event_text(event, request_id, connection.level),
+            lambda_context,
+            request_id,
+            _deadline_ms(lambda_context),
         )
         return json.loads(output)
 
     def invoke(
         self,
         connection: Connection,
-        event: str,
+        event: str | None,
         lambda_context: LambdaContext | None = None,
         request_id: str | None = None,
         deadline_ms: int | None = None,
     ) -> str:
-        """Runs one invocation. Returns the JSON text to return from the function; raises
-        what the function is to raise, so that the invocation is retried."""
+        """Runs one invocation; without an event, of the daemon's. Returns the JSON text to
+        return from the function; raises what the function is to raise, so that the invocation
+        is retried."""
         plugins = PluginExecutor(self._plugins)
         session = Session(connection, event, request_id, deadline_ms, plugins)
         with plugins.run():
@@ -165,6 +172,17 @@ def _failure(error: BaseException) -> ErrorObject:
     if isinstance(error, InvocationFailedError):
         return ErrorObject.from_dict(error.error)
     return ErrorObject.from_exception(error)
+
+
+def _event_text(event: Any, request_id: str | None, level: int) -> str | None:
+    """What a session begins from; None behind durabled-wrap, where the function receives its
+    input alone and the daemon has the event of the request id."""
+    if isinstance(event, str):
+        return event
+    durable = isinstance(event, Mapping) and "DurableExecutionArn" in event
+    if request_id and not durable and level >= _WITHOUT_EVENT:
+        return None
+    return json.dumps(event)
 
 
 def _deadline_ms(lambda_context: LambdaContext | None) -> int | None:
