@@ -18,6 +18,7 @@
 #include "app/version.h"
 #include "base/alloc.h"
 #include "base/limits.h"
+#include "engine/cause.h"
 #include "engine/engine.h"
 #include "extensions/events.h"
 #include "io/fetch_curl.h"
@@ -191,7 +192,8 @@ static void on_failed(void *user, const char *why)
     if (strcmp(extension->failed, why) == 0)
         return;
     (void)snprintf(extension->failed, sizeof extension->failed, "%s", why);
-    dd_log(&extension->log, EXTENSION_FAILED, DD_LOG_TEXT("error", dd_span_cstr(why)));
+    dd_log(&extension->log, EXTENSION_FAILED, DD_LOG_TEXT("error", dd_span_cstr(why)),
+           DD_LOG_CAUSE(DD_CAUSE_EXTENSIONS_API));
 }
 
 /* --- the loop ---------------------------------------------------------------------------- */
@@ -335,7 +337,8 @@ static void find_keys(struct extension *extension)
     if (!may_tell_keys(extension->keys_url.data)) {
         dd_log(&extension->log, KEYS_FAILED,
                DD_LOG_TEXT("error", DD_SPAN("AWS_CONTAINER_CREDENTIALS_FULL_URI is neither of "
-                                            "this machine nor https")));
+                                            "this machine nor https")),
+               DD_LOG_CAUSE(DD_CAUSE_NO_KEYS));
         return;
     }
     aws->keys_url = extension->keys_url.data;
@@ -390,7 +393,8 @@ static void open_socket(struct extension *extension)
 
     if (dd_server_open(&config, &extension->server, &error) != 0) {
         extension->server = NULL;
-        dd_log(&extension->log, SOCKET_FAILED, DD_LOG_TEXT("error", dd_span_cstr(error.text)));
+        dd_log(&extension->log, SOCKET_FAILED, DD_LOG_TEXT("error", dd_span_cstr(error.text)),
+               DD_LOG_CAUSE(DD_CAUSE_SOCKET));
     }
 }
 

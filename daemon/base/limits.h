@@ -256,5 +256,11 @@
 #define DD_AWS_KEYS_PAUSE_MS 30000
 #define DD_AWS_KEYS_MS 2000
 #define DD_AWS_KEYS_MAX 65536
-/* Lost sessions of one invocation of a sandbox that are told of; chosen. */
+/* Lost sessions that are kept until it is known why they were lost; more are told of without.
+ * Lambda ends a sandbox within milliseconds of its runtime's death. Chosen. */
 #define DD_LOST_MAX 16
+#define DD_LOST_WAIT_MS 1000
+/* Interrupted attempts of steps that are counted, and operations that one line names; chosen:
+ * an invocation that leaves more open is seen by its number of them. */
+#define DD_INTERRUPTED_MAX 256
+#define DD_LOG_OPERATIONS_MAX 8

@@ -3,7 +3,8 @@
  *   session.c    begin, calls, end            batch.c    updates, checkpoints, acks
  *   operation.c  start, succeed, fail         strand.c   awaits and suspension
  *   unit.c       handles and their life       branch.c   the branches of batches
- *   cursor.c     windows of the replay cursor profile.c, retry.c
+ *   cursor.c     windows of the replay cursor facts.c    for logs
+ *   profile.c, retry.c
  */
 #pragma once
 
@@ -56,6 +57,8 @@ struct unit {
     enum dd_strategy strategy;
     struct dd_retry retry;
     bool replay_children;
+    int64_t run_ms; /* when its body began; 0: not */
+    bool again;     /* an earlier invocation began the attempt */
     /* The outcome, for who awaits it later. */
     enum dd_operation_status status;
     struct dd_text *payload;
@@ -129,6 +132,7 @@ struct dd_session {
     bool flight;        /* a checkpoint or load is out */
     uint64_t flight_seq;
 
+    struct dd_session_facts facts;
     bool lost_body; /* a body ended with its process: the invocation failed */
     bool closing;   /* an EXECUTION update was queued */
     struct dd_error_object *failure;
@@ -149,7 +153,7 @@ void answer_error(struct dd_session *session, uint64_t call, const struct dd_err
 
 /* Takes the operation over, new or changed, as the service has it. */
 void record_merge(struct dd_session *session, const struct dd_operation *operation);
-struct record *record_find(struct dd_session *session, const struct dd_text *id);
+struct record *record_find(const struct dd_session *session, const struct dd_text *id);
 void record_free(struct dd_session *session, struct record *record);
 
 /* --- unit.c ------------------------------------------------------------------------------ */
