@@ -96,7 +96,7 @@ enum dd_level { DD_LEVEL_DEBUG, DD_LEVEL_INFO, DD_LEVEL_WARN, DD_LEVEL_ERROR };
       "An operation differs from the one recorded at its place.",                              \
       "Deploy the former code for this execution, or stop it and start it anew.")              \
     X(SESSION_LOST, DEBUG, "session lost", "Its connection closed before its end.",            \
-      "Nothing; see the worker's line.")                                                       \
+      "Nothing; see the worker's line, or SESSION_OPEN.")                                      \
     X(SESSION_BEGUN, DEBUG, "session begun",                                                   \
       "A handler attached to the extension; `deadline` is when its invocation must have "      \
       "ended.",                                                                                \
