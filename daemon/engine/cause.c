@@ -33,10 +33,10 @@ static const struct {
 } refusals[] = {
     {"KMS", NULL, DD_CAUSE_KMS},
     {"AccessDenied", NULL, DD_CAUSE_PERMISSION},
-    {"RequestExpired", NULL, DD_CAUSE_CLOCK},
-    {"RequestTimeTooSkewed", NULL, DD_CAUSE_CLOCK},
-    {NULL, "Signature expired", DD_CAUSE_CLOCK},
-    {NULL, "Signature not yet current", DD_CAUSE_CLOCK},
+    {"RequestExpired", NULL, DD_CAUSE_TIME},
+    {"RequestTimeTooSkewed", NULL, DD_CAUSE_TIME},
+    {NULL, "Signature expired", DD_CAUSE_TIME},
+    {NULL, "Signature not yet current", DD_CAUSE_TIME},
     {"Token", NULL, DD_CAUSE_KEYS}, /* ExpiredToken, InvalidClientTokenId, ... */
     {"UnrecognizedClient", NULL, DD_CAUSE_KEYS},
     {"Signature", NULL, DD_CAUSE_KEYS},

@@ -28,8 +28,13 @@
       "the extension has no credentials",                                                      \
       "let it have AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, as Lambda sets them, or "      \
       "AWS_CONTAINER_CREDENTIALS_FULL_URI")                                                    \
-    X(CLOCK, "API_FAILED", "executionArn requestId", "Clock skew",                             \
+    X(CLOCK, "CLOCK_DIFFERS", "executionArn requestId", "Clock skew",                          \
       "the clock differs from the service's",                                                  \
+      "nothing: requests have the service's time from now on; set the clock if the machine "   \
+      "is yours")                                                                              \
+    X(TIME, "API_FAILED", "executionArn requestId",                                            \
+      "Clock skew, and the answer does not say the time",                                      \
+      "the service does not take the time of the signature",                                   \
       "set the machine's clock; in Lambda, nothing: the invocation is run again")              \
     X(THROTTLED, "API_FAILED", "executionArn requestId", "Throttling",                         \
       "the service throttles the account's calls",                                             \

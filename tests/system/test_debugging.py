@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from email.utils import formatdate
 from typing import Any
 
 import insights
@@ -181,6 +182,27 @@ def cut(request: Any, body: bytes) -> bool:
 
 def of_fault(fault: Fault) -> Callable[[World], Line]:
     return lambda world: call_fails(world, fault)
+
+
+def clock_skew(world: World) -> Line:
+    """The service is an hour ahead, and says so."""
+
+    def fault(request: Any, body: bytes) -> bool:
+        request.send_response_only(403)
+        request.send_header("Date", formatdate(time.time() + 3600, usegmt=True))
+        request.send_header("x-amzn-errortype", "InvalidSignatureException")
+        request.send_header("Content-Length", "2")
+        request.end_headers()
+        request.wfile.write(b"{}")
+        return True
+
+    layer = layer_of(world)
+    layer.between.faults.append(fault)
+    layer.begin({"order": SECRET}, "f:$LATEST")
+    line = line_of(layer, "CLOCK_DIFFERS")
+    assert 3_500_000 < line["skew_ms"] < 3_700_000
+    close(layer)
+    return line
 
 
 def no_keys(world: World) -> Line:
@@ -412,7 +434,8 @@ CASES: dict[str, list[Callable[[World], Line]]] = {
         refusal(403, "UnrecognizedClientException", "The security token is invalid."),
     ],
     "the extension has no credentials": [no_keys],
-    "the clock differs from the service's": [
+    "the clock differs from the service's": [clock_skew],
+    "the service does not take the time of the signature": [
         refusal(403, "InvalidSignatureException", SIGNATURE_EXPIRED),
         refusal(400, "RequestExpired", "Request has expired"),
     ],
