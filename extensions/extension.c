@@ -18,6 +18,7 @@
 #include "base/alloc.h"
 #include "base/limits.h"
 #include "base/list.h"
+#include "engine/cause.h"
 #include "engine/engine.h"
 #include "extensions/events.h"
 #include "io/aws_env.h"
@@ -246,7 +247,8 @@ static void on_failed(void *user, const char *why)
     if (strcmp(extension->failed, why) == 0)
         return;
     (void)snprintf(extension->failed, sizeof extension->failed, "%s", why);
-    dd_log(&extension->log, EXTENSION_FAILED, DD_LOG_TEXT("error", dd_span_cstr(why)));
+    dd_log(&extension->log, EXTENSION_FAILED, DD_LOG_TEXT("error", dd_span_cstr(why)),
+           DD_LOG_CAUSE(DD_CAUSE_EXTENSIONS_API));
 }
 
 /* --- the loop ---------------------------------------------------------------------------- */
@@ -339,7 +341,8 @@ static void find_aws(struct extension *extension)
     struct dd_error error;
 
     if (dd_aws_env_read(&extension->env, &error) != 0)
-        dd_log(&extension->log, KEYS_FAILED, DD_LOG_TEXT("error", dd_span_cstr(error.text)));
+        dd_log(&extension->log, KEYS_FAILED, DD_LOG_TEXT("error", dd_span_cstr(error.text)),
+               DD_LOG_CAUSE(DD_CAUSE_NO_KEYS));
     extension->aws = (struct dd_aws_config){
         .region = env->region ? env->region : "us-east-1",
         .access_key = env->access_key,
@@ -402,7 +405,8 @@ static void open_socket(struct extension *extension)
 
     if (dd_server_open(&config, &extension->server, &error) != 0) {
         extension->server = NULL;
-        dd_log(&extension->log, SOCKET_FAILED, DD_LOG_TEXT("error", dd_span_cstr(error.text)));
+        dd_log(&extension->log, SOCKET_FAILED, DD_LOG_TEXT("error", dd_span_cstr(error.text)),
+               DD_LOG_CAUSE(DD_CAUSE_SOCKET));
     }
 }
 

@@ -271,5 +271,11 @@
  * chosen. */
 #define DD_FRONT_PAUSE_MS 50
 #define DD_FRONT_PAUSE_MAX_MS 1000
-/* Lost sessions of one invocation of a sandbox that are told of; chosen. */
+/* Lost sessions that are kept until it is known why they were lost; more are told of without.
+ * Lambda ends a sandbox within milliseconds of its runtime's death. Chosen. */
 #define DD_LOST_MAX 16
+#define DD_LOST_WAIT_MS 1000
+/* Interrupted attempts of steps that are counted, and operations that one line names; chosen:
+ * an invocation that leaves more open is seen by its number of them. */
+#define DD_INTERRUPTED_MAX 256
+#define DD_LOG_OPERATIONS_MAX 8

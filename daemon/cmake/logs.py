@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""logs.py [--check]: writes daemon/LOGS.md from the table in daemon/engine/log.h, or says
-whether it is up to date."""
+"""logs.py [--check]: writes daemon/LOGS.md from the table in daemon/engine/log.h, and the
+causes of extensions/DEBUGGING.md from that in daemon/engine/cause.h, or says whether they
+are up to date."""
 
 import re
 import sys
@@ -9,6 +10,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 TABLE = ROOT / "daemon/engine/log.h"
 PAGE = ROOT / "daemon/LOGS.md"
+CAUSES = ROOT / "daemon/engine/cause.h"
+DEBUGGING = ROOT / "extensions/DEBUGGING.md"
 
 HEAD = """# The daemon's log
 
@@ -23,32 +26,65 @@ Made from the table in `engine/log.h` by `cmake/logs.py`.
 """
 
 
-def rows(text: str) -> list[list[str]]:
+CAUSES_HEAD = """
+| what happens | code | ids | `cause` | `remedy` |
+|---|---|---|---|---|
+"""
+
+
+def strings(text: str) -> list[str]:
+    """Adjacent literals are one string; commas separate them."""
+    parts = [""]
+    for literal, comma in re.findall(r"\"([^\"]*)\"|(,)", text):
+        if comma:
+            parts.append("")
+        else:
+            parts[-1] += literal
+    return parts
+
+
+def entries(text: str) -> list[str]:
+    """What stands between the parentheses of each X."""
+    return re.findall(r"X\(((?:[^()\"]|\"[^\"]*\")*)\)", text)
+
+
+def log_page() -> str:
+    text = TABLE.read_text()
     table = text[text.index("#define DD_LOG_TABLE") : text.index("enum dd_log_code")]
-    found = []
-    for symbol, level, strings in re.findall(r"X\((\w+),\s*(\w+),((?:[^()\"]|\"[^\"]*\")*)\)", table):
-        # Adjacent literals are one string; commas separate the three.
-        parts = [""]
-        for literal, comma in re.findall(r"\"([^\"]*)\"|(,)", strings):
-            if comma:
-                parts.append("")
-            else:
-                parts[-1] += literal
+    page = HEAD
+    for entry in entries(table):
+        symbol, level, texts = (part.strip() for part in entry.split(",", 2))
+        parts = strings(texts)
         if len(parts) == 3:
-            found.append([symbol, level, *parts])
-    return found
+            page += f"| `{symbol}` | {level} | {' | '.join(parts)} |\n"
+    return page
+
+
+def debugging_page() -> str:
+    """The page with its table of causes made anew."""
+    text = CAUSES.read_text()
+    table = text[text.index("#define DD_CAUSE_TABLE") : text.index("enum dd_cause")]
+    rows = CAUSES_HEAD
+    for entry in entries(table):
+        _, code, ids, happens, cause, remedy = strings(entry)
+        names = ", ".join(f"`{name}`" for name in ids.split())
+        rows += f"| {happens} | `{code}` | {names} | {cause} | {remedy} |\n"
+    page = DEBUGGING.read_text()
+    begin, end = "<!-- causes: made by daemon/cmake/logs.py -->\n", "\n<!-- end of causes -->"
+    return page[: page.index(begin) + len(begin)] + rows + page[page.index(end) :]
 
 
 def main() -> int:
-    lines = [f"| `{r[0]}` | {r[1]} | {r[2]} | {r[3]} | {r[4]} |\n" for r in rows(TABLE.read_text())]
-    page = HEAD + "".join(lines)
-    if "--check" in sys.argv:
-        if not PAGE.exists() or PAGE.read_text() != page:
-            print("daemon/LOGS.md is not what daemon/cmake/logs.py makes of engine/log.h; run it")
-            return 1
-        return 0
-    PAGE.write_text(page)
-    return 0
+    stale = False
+    for path, page in ((PAGE, log_page()), (DEBUGGING, debugging_page())):
+        if path.exists() and path.read_text() == page:
+            continue
+        if "--check" in sys.argv:
+            print(f"{path.relative_to(ROOT)} is not what daemon/cmake/logs.py makes; run it")
+            stale = True
+        else:
+            path.write_text(page)
+    return int(stale)
 
 
 if __name__ == "__main__":

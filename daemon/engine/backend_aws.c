@@ -25,6 +25,7 @@
 #include "codec/api.h"
 #include "codec/http.h"
 #include "codec/sigv4.h"
+#include "engine/cause.h"
 
 #define CHECKPOINT "CheckpointDurableExecution"
 #define STATE "GetDurableExecutionState"
@@ -68,6 +69,7 @@ struct aws_call {
     bool retryable;
     struct dd_text *problem_type; /* of the last attempt; NULL: not the service's */
     char problem[256];
+    enum dd_cause cause; /* of the last attempt's failure */
 };
 
 static const struct dd_aws_config *config_of(const struct dd_aws *aws)
@@ -107,25 +109,33 @@ static const char *operation_of(const struct aws_call *call)
     return call->checkpoint ? CHECKPOINT : STATE;
 }
 
+static struct dd_span request_id_of(const struct aws_call *call)
+{
+    const struct dd_text *id = call->call.attached->request_id;
+
+    return id ? dd_text_span(id) : DD_SPAN("");
+}
+
 /* The call has failed; the session is told in the turn. */
 static void refuse(struct aws_call *call, bool retryable, const struct dd_text *type,
                    const char *text)
 {
     const struct dd_attached *attached = call->call.attached;
     struct dd_span name = type ? dd_text_span(type) : dd_span_cstr(dd_error_name(DD_SERVICE));
-    char message[400];
+    char message[400], quoted[256];
 
     snprintf(message, sizeof message, "%s: %s", operation_of(call), text);
+    dd_cause_quote(text, quoted, sizeof quoted);
     call->failure = dd_error_object_new(name, dd_span_cstr(message));
     call->retryable = retryable;
     call->due_ms = now_of(call);
     dd_log(attached->engine->config.log, API_FAILED,
            DD_LOG_TEXT("executionArn", dd_text_span(attached->arn)),
-           DD_LOG_TEXT("requestId",
-                       attached->request_id ? dd_text_span(attached->request_id) : DD_SPAN("")),
+           DD_LOG_TEXT("requestId", request_id_of(call)),
            DD_LOG_TEXT("operation", dd_span_cstr(operation_of(call))),
-           DD_LOG_TEXT("error_type", name), DD_LOG_TEXT("error", dd_span_cstr(text)),
-           DD_LOG_NUMBER("retryable", retryable), DD_LOG_NUMBER("attempts", call->attempts),
+           DD_LOG_TEXT("error_type", name), DD_LOG_TEXT("error", dd_span_cstr(quoted)),
+           DD_LOG_CAUSE(call->cause), DD_LOG_NUMBER("retryable", retryable),
+           DD_LOG_NUMBER("attempts", call->attempts),
            DD_LOG_NUMBER("ms", now_of(call) - call->began_ms));
 }
 
@@ -133,11 +143,13 @@ static void give_up(struct aws_call *call)
 {
     char text[384];
 
-    if (call->attempts == 0)
+    if (call->attempts == 0) {
+        call->cause = DD_CAUSE_DEADLINE;
         snprintf(text, sizeof text, "not begun: the invocation's deadline is too near");
-    else
+    } else {
         snprintf(text, sizeof text, "%s; %" PRIu32 " attempts in %" PRId64 " ms", call->problem,
                  call->attempts, now_of(call) - call->began_ms);
+    }
     refuse(call, true, call->problem_type, text);
 }
 
@@ -148,6 +160,7 @@ static void try_again(struct aws_call *call, struct dd_text *type, const char *t
     struct dd_engine *engine = call->aws->engine;
     uint32_t doublings = call->attempts < 10 ? call->attempts : 10;
     int64_t most = (int64_t)DD_AWS_BACKOFF_MS << doublings, pause;
+    char quoted[256];
 
     if (most > DD_AWS_BACKOFF_MAX_MS)
         most = DD_AWS_BACKOFF_MAX_MS;
@@ -156,6 +169,7 @@ static void try_again(struct aws_call *call, struct dd_text *type, const char *t
         pause = DD_AWS_BACKOFF_MIN_MS;
     if (pause < after_ms)
         pause = after_ms;
+    dd_cause_quote(text, quoted, sizeof quoted);
     call->attempts++;
     dd_text_set(&call->problem_type, type);
     snprintf(call->problem, sizeof call->problem, "%s", text);
@@ -166,9 +180,10 @@ static void try_again(struct aws_call *call, struct dd_text *type, const char *t
     call->due_ms = now_of(call) + pause;
     dd_log(engine->config.log, API_RETRIED,
            DD_LOG_TEXT("executionArn", dd_text_span(call->call.attached->arn)),
+           DD_LOG_TEXT("requestId", request_id_of(call)),
            DD_LOG_TEXT("operation", dd_span_cstr(operation_of(call))),
-           DD_LOG_TEXT("error", dd_span_cstr(text)), DD_LOG_NUMBER("attempts", call->attempts),
-           DD_LOG_NUMBER("pause_ms", pause));
+           DD_LOG_TEXT("error", dd_span_cstr(quoted)), DD_LOG_CAUSE(call->cause),
+           DD_LOG_NUMBER("attempts", call->attempts), DD_LOG_NUMBER("pause_ms", pause));
 }
 
 static void tell(struct aws_call *call)
@@ -212,6 +227,7 @@ static void keys_told(struct dd_aws *aws, const char *problem)
         if (!call->wants_keys)
             continue;
         call->wants_keys = false;
+        call->cause = problem ? DD_CAUSE_NO_KEYS : DD_CAUSE_NONE;
         if (problem && again)
             try_again(call, NULL, problem, 0);
         else if (problem)
@@ -227,7 +243,8 @@ static void keys_lost(struct dd_aws *aws, const char *why)
 
     snprintf(problem, sizeof problem, "no credentials: %s", why);
     aws->keys_after_ms = aws->engine->now_ms + DD_AWS_KEYS_PAUSE_MS;
-    dd_log(aws->engine->config.log, KEYS_FAILED, DD_LOG_TEXT("error", dd_span_cstr(why)));
+    dd_log(aws->engine->config.log, KEYS_FAILED, DD_LOG_TEXT("error", dd_span_cstr(why)),
+           DD_LOG_CAUSE(DD_CAUSE_NO_KEYS));
     keys_told(aws, keys_ready(aws) ? NULL : problem);
 }
 
@@ -517,7 +534,10 @@ static bool set_clock(struct aws_call *call, const struct dd_fetch_answer *answe
     aws->skew_ms += ahead_ms;
     call->clock_failed = true;
     call->due_ms = now_of(call);
-    dd_log(aws->engine->config.log, CLOCK_DIFFERS, DD_LOG_NUMBER("skew_ms", aws->skew_ms));
+    dd_log(aws->engine->config.log, CLOCK_DIFFERS,
+           DD_LOG_TEXT("executionArn", dd_text_span(call->call.attached->arn)),
+           DD_LOG_TEXT("requestId", request_id_of(call)),
+           DD_LOG_NUMBER("skew_ms", aws->skew_ms), DD_LOG_CAUSE(DD_CAUSE_CLOCK));
     return true;
 }
 
@@ -528,6 +548,7 @@ static void judge(struct aws_call *call, const struct dd_fetch_answer *answer,
     const char *said = dd_text_or(message, "no reason given");
     char text[200];
 
+    call->cause = dd_cause_of_refusal(answer->status, type, message);
     snprintf(text, sizeof text, "HTTP %d %s: %.120s", answer->status,
              type ? type->data : "from what is not the service", said);
     if (begins(type, "KMS") && answer->status >= 400)
@@ -602,6 +623,7 @@ static void on_success(struct aws_call *call, const struct dd_fetch_answer *answ
 
     if (rc) {
         forget_half(&call->got, before);
+        call->cause = DD_CAUSE_NOT_SERVICE;
         try_again(call, NULL, error.text, 0);
     } else if (!call->call.load && call->got.token && has_more(&call->got)) {
         page_on(call);
@@ -627,6 +649,7 @@ static void on_answer(struct dd_fetch_owner *owner, const struct dd_fetch_answer
 
     call->fetch = NULL;
     call->redial = !answered;
+    call->cause = dd_cause_of_outcome(answer->outcome);
     count(call);
     if (answered)
         call->aws->used_ms = now_of(call);
@@ -667,10 +690,12 @@ static struct dd_backend_call *checkpoint(struct dd_attached *attached, struct d
     dd_uuid_format(dd_uuid_v4(random), client_token);
     dd_api_write_checkpoint(&call->body, token, dd_span_cstr(client_token), updates,
                             updates_len);
-    if (token.len == 0)
-        refuse(call, true, NULL, "the event has an empty CheckpointToken");
-    else
+    if (token.len > 0) {
         call_send(call);
+    } else {
+        call->cause = DD_CAUSE_NO_TOKEN;
+        refuse(call, true, NULL, "the event has an empty CheckpointToken");
+    }
     return &call->call;
 }
 
@@ -754,8 +779,10 @@ static void call_due(struct aws_call *call)
             ports->fetch_cancel(ports->user, call->fetch);
         call->fetch = NULL;
         call->wants_keys = false;
-        if (call->attempts++ == 0)
+        if (call->attempts++ == 0) {
+            call->cause = DD_CAUSE_LATE;
             snprintf(call->problem, sizeof call->problem, "no answer in time");
+        }
         give_up(call);
     }
 }

@@ -333,6 +333,7 @@ struct dd_engine *dd_engine_new(const struct dd_engine_config *config, int64_t n
     dd_list_init(&engine->fronts);
     dd_list_init(&engine->front_calls);
     dd_list_init(&engine->wrapped);
+    dd_list_init(&engine->interrupted);
     engine->now_ms = engine->started_ms = now_ms;
     config->ports.random(config->ports.user, &seed, sizeof seed);
     dd_rng_seed(&engine->jitter, seed);
@@ -355,7 +356,7 @@ void dd_engine_free(struct dd_engine *engine)
     dd_host_free(engine);
     dd_front_free(engine);
     dd_aws_free(engine->aws);
-    dd_sessions_forget_lost(engine);
+    dd_report_free(engine);
     dd_text_unref(engine->invoked);
     while ((resident = dd_map_next(&engine->residents, &at)) != NULL) {
         dd_execution_free(resident->execution);
@@ -416,7 +417,7 @@ void dd_engine_invoked(struct dd_engine *engine, struct dd_span request_id, int6
     dd_text_unref(engine->invoked);
     (void)dd_text_try_new(request_id, &engine->invoked);
     engine->invoked_until_ms = deadline_ms;
-    dd_sessions_forget_lost(engine);
+    dd_report_tell_lost(engine, DD_SPAN("none"));
 }
 
 void dd_engine_turn(struct dd_engine *engine, int64_t now_ms)
@@ -426,6 +427,7 @@ void dd_engine_turn(struct dd_engine *engine, int64_t now_ms)
         dd_sessions_due(engine);
         dd_aws_due(engine);
         dd_front_due(engine);
+        dd_report_due(engine);
     } else if (!engine->failed) {
         due_executions(engine);
         dd_sessions_due(engine);
@@ -465,7 +467,7 @@ int64_t dd_engine_next_due(struct dd_engine *engine)
         return 0;
     if (!engine->config.journal)
         return earlier(earlier(dd_sessions_next_due(engine), dd_aws_next_due(engine)),
-                       dd_front_next_due(engine));
+                       earlier(dd_front_next_due(engine), dd_report_next_due(engine)));
     if (!dd_list_empty(&engine->gate.actions) &&
         dd_container_of(engine->gate.actions.next, struct dd_gate_action, node)->position <=
             dd_journal_durable(engine->config.journal))

@@ -57,12 +57,12 @@ struct dd_engine {
     struct dd_text *invoked; /* request id of the sandbox's invocation; NULL: not known */
     int64_t invoked_until_ms;
     bool attached_told;
-    struct dd_list lost; /* of dd_lost: sessions that the sandbox's last invocation lost */
-    size_t lost_len;
     struct dd_list fronts;      /* of dd_front */
     struct dd_list front_calls; /* of dd_front_call */
     struct dd_list wrapped;     /* of dd_wrapped, the oldest first */
-    size_t fronts_len, wrapped_len;
+    struct dd_list lost;        /* report.c's */
+    struct dd_list interrupted; /* report.c's, the latest at the end */
+    size_t fronts_len, wrapped_len, lost_len, interrupted_len;
 
     int64_t now_ms; /* of the event being handled */
     int64_t started_ms;
@@ -188,6 +188,7 @@ struct dd_peer {
     struct dd_buf out; /* answers of this turn, and those kept */
     size_t kept;       /* bytes of `out` that nobody waits for; see dd_peers_flush() */
     int64_t level;     /* 0 before hello */
+    bool levels_told;  /* that it asked for more than that has */
     bool paused;
     struct dd_worker *worker;
     struct dd_list pending;  /* of dd_pending: parked calls */
@@ -505,18 +506,6 @@ struct dd_attached {
     int64_t slowest_ms;  /* of them */
 };
 
-/* What is told of a session that was lost, once it is known why. */
-struct dd_lost {
-    struct dd_list node;
-    struct dd_text *arn;
-    struct dd_text *request_id;
-    int64_t running; /* bodies */
-    bool api_call;   /* one was under way */
-    int64_t ms;      /* since its begin */
-    int64_t left_ms; /* until its deadline; 0: none is known */
-};
-void dd_sessions_forget_lost(struct dd_engine *engine);
-
 /* A connection that joined a session of another. */
 struct dd_join {
     struct dd_list of_peer;
@@ -551,6 +540,27 @@ void dd_sessions_changed(struct dd_engine *engine, struct dd_uuid execution);
 void dd_sessions_disconnect(struct dd_peer *peer);
 void dd_sessions_due(struct dd_engine *engine);
 int64_t dd_sessions_next_due(struct dd_engine *engine);
+
+/* --- report.c: what is logged of the extension's sessions --------------------------------- */
+
+/* Where sessions are all there is; elsewhere an invocation has its own lines. A function that
+ * is not durable sees none of them. */
+void dd_report_begun(const struct dd_attached *attached);
+void dd_report_refused(const struct dd_engine *engine, struct dd_span request_id,
+                       const struct dd_error *error);
+void dd_report_ended(const struct dd_attached *attached, const struct dd_answer *answer);
+
+/* A step runs again, in every mode. */
+void dd_report_again(const struct dd_attached *attached, const struct dd_answer *answer);
+
+/* Its process has ended; if the sandbox does too, that will say why. */
+void dd_report_lost(const struct dd_attached *attached);
+
+/* Why is known now. */
+void dd_report_tell_lost(struct dd_engine *engine, struct dd_span reason);
+void dd_report_due(struct dd_engine *engine);
+int64_t dd_report_next_due(const struct dd_engine *engine);
+void dd_report_free(struct dd_engine *engine);
 
 /* --- executions.c: what the socket's methods and the HTTP API do alike -------------------- */
 

@@ -71,7 +71,7 @@ void dd_time_format(int64_t time_ms, char out_text[25])
 }
 
 /* JSON string contents; also what keeps a terminal safe from a peer's text. */
-static void append_escaped(struct dd_buf *buf, struct dd_span text)
+void dd_log_escape(struct dd_buf *buf, struct dd_span text)
 {
     size_t done = 0;
 
@@ -96,9 +96,11 @@ static void append_json(struct dd_buf *buf, const struct event *event, const cha
                   time, level_names[event->level], event->code, event->message);
     for (size_t i = 0; i < fields_len; i++) {
         dd_buf_printf(buf, ",\"%s\":", fields[i].key);
-        if (fields[i].text.data) {
+        if (fields[i].json) {
+            dd_buf_append(buf, fields[i].text.data, fields[i].text.len);
+        } else if (fields[i].text.data) {
             dd_buf_append_byte(buf, '"');
-            append_escaped(buf, fields[i].text);
+            dd_log_escape(buf, fields[i].text);
             dd_buf_append_byte(buf, '"');
         } else {
             dd_buf_printf(buf, "%" PRId64, fields[i].number);
@@ -113,8 +115,10 @@ static void append_readable(struct dd_buf *buf, const struct event *event, const
     dd_buf_printf(buf, "%.8s %-5s %s", time + 11, level_names[event->level], event->message);
     for (size_t i = 0; i < fields_len; i++) {
         dd_buf_printf(buf, " %s=", fields[i].key);
-        if (fields[i].text.data)
-            append_escaped(buf, fields[i].text);
+        if (fields[i].json)
+            dd_buf_append(buf, fields[i].text.data, fields[i].text.len);
+        else if (fields[i].text.data)
+            dd_log_escape(buf, fields[i].text);
         else
             dd_buf_printf(buf, "%" PRId64, fields[i].number);
     }

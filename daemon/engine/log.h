@@ -96,19 +96,30 @@ enum dd_level { DD_LEVEL_DEBUG, DD_LEVEL_INFO, DD_LEVEL_WARN, DD_LEVEL_ERROR };
       "An operation differs from the one recorded at its place.",                              \
       "Deploy the former code for this execution, or stop it and start it anew.")              \
     X(SESSION_LOST, DEBUG, "session lost", "Its connection closed before its end.",            \
-      "Nothing; see the worker's line.")                                                       \
+      "Nothing; see the worker's line, or SESSION_OPEN.")                                      \
     X(SESSION_BEGUN, DEBUG, "session begun",                                                   \
       "A handler attached to the extension; `deadline` is when its invocation must have "      \
       "ended.",                                                                                \
       "Nothing.")                                                                              \
     X(SESSION_ENDED, INFO, "session ended",                                                    \
       "One line per invocation of a durable function that the extension served: SUCCEEDED, "   \
-      "FAILED, PENDING, or RETRIED, when the function was told to raise.",                     \
-      "If it failed: look at `error_type`, and at the function's own log.")                    \
-    X(SESSION_OPEN, WARN, "the sandbox ends within an invocation",                             \
-      "The runtime was ended by its Timeout or a failure, as `reason` says, while a handler "  \
-      "was attached. What was not acknowledged runs again in the next invocation.",            \
-      "If it was the Timeout: give the function a longer one, or the step a shorter way.")     \
+      "FAILED, PENDING, or RETRIED, when the function was told to raise. `replayed` "          \
+      "operations had ended before, `run` were begun, of them `rerun` again; `awaits` names "  \
+      "those that a PENDING one waits for, the first of them until `next_due`.",               \
+      "If it failed: look at `error_type`, and at the function's own log; if it has a "        \
+      "`cause`: do what `remedy` says.")                                                       \
+    X(SESSION_OPEN, WARN, "an invocation did not end",                                         \
+      "Its runtime was ended by its Timeout or a failure while a handler was attached; "       \
+      "`reason` is Lambda's for the end of the sandbox, or none. `steps` are those that run "  \
+      "again in the next invocation.",                                                         \
+      "Do what `remedy` says.")                                                                \
+    X(STEP_RERUN, WARN, "a step runs again",                                                   \
+      "An earlier invocation began this attempt, and did not end it.",                         \
+      "Nothing if it may run twice; else give it at-most-once semantics.")                     \
+    X(EVENT_REFUSED, WARN, "a handler attached with what is no event of a durable execution",  \
+      "Its invocation fails.", "Do what `remedy` says.")                                       \
+    X(LEVELS_DIFFER, WARN, "a client asks for what this level of the protocol does not have",  \
+      "Its invocation fails; each connection is told of once.", "Do what `remedy` says.")      \
     X(ATTACHED, INFO, "durabled serves this function",                                         \
       "The first session of this sandbox; functions that are not durable have no line.",       \
       "Nothing.")                                                                              \
@@ -119,12 +130,10 @@ enum dd_level { DD_LEVEL_DEBUG, DD_LEVEL_INFO, DD_LEVEL_WARN, DD_LEVEL_ERROR };
     X(EXTENSION_SHUTDOWN, DEBUG, "sandbox shut down", "The Extensions API said so.",           \
       "Nothing.")                                                                              \
     X(EXTENSION_FAILED, ERROR, "the Extensions API cannot be used",                            \
-      "It refused or did not answer; it is asked again.",                                      \
-      "See `error`; the file in /opt/extensions must have the name that it registers.")        \
+      "It refused or did not answer; it is asked again.", "See `error`, and `remedy`.")        \
     X(SOCKET_FAILED, ERROR, "no socket",                                                       \
       "Handlers cannot attach: their invocations fail, and are retried.",                      \
-      "Do what `error` "                                                                       \
-      "says.")                                                                                 \
+      "See `error`, and `remedy`.")                                                            \
     X(RUNTIME_API_OPENED, DEBUG, "in front of the Runtime API",                                \
       "A runtime was started through durabled-wrap: it asks the daemon at `address`, and "     \
       "that asks `api`.",                                                                      \
@@ -138,16 +147,15 @@ enum dd_level { DD_LEVEL_DEBUG, DD_LEVEL_INFO, DD_LEVEL_WARN, DD_LEVEL_ERROR };
     X(API_FAILED, WARN, "an API call failed",                                                  \
       "AWS's durable execution API refused, or was not reached in time. With `retryable` the " \
       "invocation fails and Lambda runs it again; else the execution has failed.",             \
-      "Look at `error_type` and `error`: the function's role needs "                           \
-      "lambda:CheckpointDurableExecution and lambda:GetDurableExecutionState, and a way to "   \
-      "the endpoint.")                                                                         \
+      "Look at `cause`, and do what `remedy` says; `error_type` and `error` are the "          \
+      "service's.")                                                                            \
     X(KEYS_FAILED, WARN, "no credentials",                                                     \
       "The endpoint for credentials refused, or was not reached; it is asked again.",          \
-      "See `error`.")                                                                          \
+      "See `error`, and `remedy`.")                                                            \
     X(CLOCK_DIFFERS, WARN, "the service's clock differs from this machine's",                  \
       "A signature was refused for its time. Requests are signed with the service's clock "    \
       "from now on; `skew_ms` is what it is ahead.",                                           \
-      "Nothing; set the clock if the machine is yours.")                                       \
+      "Do what `remedy` says.")                                                                \
     X(PEER_SLOW, DEBUG, "peer reads slowly", "Its backlog is full; its calls wait.",           \
       "Nothing.")                                                                              \
     X(CLOCK_STEPPED, WARN, "the clock was stepped",                                            \
@@ -165,9 +173,11 @@ struct dd_log_field {
     const char *key;
     struct dd_span text;
     int64_t number;
+    bool json; /* `text` is JSON, and stands as it is */
 };
-#define DD_LOG_TEXT(key, span) ((struct dd_log_field){(key), (span), 0})
-#define DD_LOG_NUMBER(key, value) ((struct dd_log_field){(key), DD_SPAN_NONE, (value)})
+#define DD_LOG_TEXT(key, span) ((struct dd_log_field){(key), (span), 0, false})
+#define DD_LOG_NUMBER(key, value) ((struct dd_log_field){(key), DD_SPAN_NONE, (value), false})
+#define DD_LOG_JSON(key, span) ((struct dd_log_field){(key), (span), 0, true})
 
 const char *dd_level_name(enum dd_level level);
 /* False for an unknown name; case does not matter. */
@@ -201,6 +211,9 @@ void dd_log_wrote(const struct dd_log *log, const struct dd_wrote *wrote);
     dd_log_write((log), DD_LOG_##symbol, (const struct dd_log_field[]){__VA_ARGS__}, \
                  sizeof((const struct dd_log_field[]){__VA_ARGS__}) /                \
                      sizeof(struct dd_log_field))
+
+/* Appends `text` as the contents of a JSON string. */
+void dd_log_escape(struct dd_buf *buf, struct dd_span text);
 
 /* "2026-11-23T18:49:34.123Z" for `time_ms`. */
 void dd_time_format(int64_t time_ms, char out_text[25]);

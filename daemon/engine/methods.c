@@ -13,6 +13,7 @@
 #include "base/utf8.h"
 #include "codec/json.h"
 #include "codec/pack.h"
+#include "engine/cause.h"
 #include "proto/level.h"
 
 static void pack_int(msgpack_packer *packer, const char *name, int64_t value)
@@ -1171,6 +1172,22 @@ const char *dd_method_name(int method)
     return method < 0 ? "unknown" : methods[method].name;
 }
 
+static int unknown_method(struct dd_pending *pending, struct dd_span name, int64_t level,
+                          struct dd_error *error)
+{
+    struct dd_peer *peer = pending->peer;
+
+    if (name.len > 64)
+        name.len = 64;
+    if (pending->engine->aws && !peer->levels_told)
+        dd_log(pending->engine->config.log, LEVELS_DIFFER, DD_LOG_TEXT("method", name),
+               DD_LOG_NUMBER("protocol", level), DD_LOG_NUMBER("pid", peer->credentials.pid),
+               DD_LOG_CAUSE(DD_CAUSE_LEVELS));
+    peer->levels_told = true;
+    return dd_fail(error, DD_UNKNOWN_METHOD, "no method '%.*s' at level %" PRId64,
+                   (int)name.len, name.data, level);
+}
+
 void dd_method_call(struct dd_pending *pending, const struct dd_rpc *rpc)
 {
     int64_t level = pending->peer->level ? pending->peer->level : DD_LEVEL;
@@ -1180,9 +1197,7 @@ void dd_method_call(struct dd_pending *pending, const struct dd_rpc *rpc)
 
     pending->method = find_method(rpc->method, level);
     if (pending->method < 0 || !methods[pending->method].run)
-        rc = dd_fail(&error, DD_UNKNOWN_METHOD, "no method '%.*s' at level %" PRId64,
-                     (int)(rpc->method.len > 64 ? 64 : rpc->method.len), rpc->method.data,
-                     level);
+        rc = unknown_method(pending, rpc->method, level, &error);
     else if (pending->peer->level == 0 && methods[pending->method].run != hello)
         rc = dd_fail(&error, DD_OUT_OF_ORDER, "hello comes first");
     else if (!pending->engine->config.journal && !is_sessions(&methods[pending->method]))

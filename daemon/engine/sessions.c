@@ -6,15 +6,6 @@
 #include "base/limits.h"
 #include "codec/json.h"
 #include "engine/methods.h"
-#include "proto/level.h"
-
-#if defined(__x86_64__)
-#define DD_ARCHITECTURE "x86_64"
-#elif defined(__aarch64__)
-#define DD_ARCHITECTURE "arm64"
-#else
-#define DD_ARCHITECTURE "unknown"
-#endif
 
 static struct dd_span key_of(const uint64_t *id)
 {
@@ -92,30 +83,10 @@ static void log_determinism(struct dd_attached *attached, const struct dd_answer
     if (answer->error->code == DD_NON_DETERMINISTIC)
         dd_log(attached->engine->config.log, DETERMINISM,
                DD_LOG_TEXT("executionArn", dd_text_span(attached->arn)),
+               DD_LOG_TEXT("requestId", attached->request_id
+                                            ? dd_text_span(attached->request_id)
+                                            : DD_SPAN("")),
                DD_LOG_TEXT("error", dd_span_cstr(answer->error->text)));
-}
-
-/* Where sessions are all there is, one line for each. */
-static void log_ended(const struct dd_attached *attached, const struct dd_answer *answer)
-{
-    const struct dd_error_object *failure = answer->failure;
-    const char *outcome = answer->raise ? "RETRIED"
-                          : answer->outcome == DD_EXECUTION_RUNNING
-                              ? "PENDING"
-                              : dd_execution_status_name(answer->outcome);
-
-    if (!attached->engine->aws)
-        return;
-    dd_log(attached->engine->config.log, SESSION_ENDED,
-           DD_LOG_TEXT("executionArn", dd_text_span(attached->arn)),
-           DD_LOG_TEXT("requestId",
-                       attached->request_id ? dd_text_span(attached->request_id) : DD_SPAN("")),
-           DD_LOG_TEXT("outcome", dd_span_cstr(outcome)),
-           DD_LOG_TEXT("error_type",
-                       failure && failure->type ? dd_text_span(failure->type) : DD_SPAN("")),
-           DD_LOG_NUMBER("ms", attached->engine->now_ms - attached->began_ms),
-           DD_LOG_NUMBER("api_calls", attached->calls),
-           DD_LOG_NUMBER("slowest_ms", attached->slowest_ms));
 }
 
 static void write_ended(struct dd_buf *out, const struct dd_answer *answer)
@@ -163,7 +134,7 @@ static void on_answer(void *user, const struct dd_answer *answer)
     struct dd_pending *pending = dd_engine_pending(attached->engine, answer->call);
 
     if (answer->kind == DD_ANSWER_ENDED)
-        log_ended(attached, answer);
+        dd_report_ended(attached, answer);
     if (attached->wrapped)
         tell_wrapped(attached, answer, !pending);
     if (!pending)
@@ -184,6 +155,8 @@ static void on_answer(void *user, const struct dd_answer *answer)
                                                       attached->arn, attached->updated,
                                                       attached->updated_len});
     } else {
+        if (answer->kind == DD_ANSWER_RUN && answer->again)
+            dd_report_again(attached, answer);
         dd_wire_write_answer(&pending->result, answer);
     }
     dd_pending_answer(pending);
@@ -215,25 +188,6 @@ static int64_t deadline_of(const struct dd_engine *engine, const struct dd_begin
     if (engine->invoked && dd_span_equal(call->request_id, dd_text_span(engine->invoked)))
         return engine->invoked_until_ms;
     return 0;
-}
-
-/* A function that is not durable sees no line of ours: the first waits for a session. */
-static void log_attached(const struct dd_attached *attached)
-{
-    struct dd_engine *engine = attached->engine;
-
-    if (!engine->aws)
-        return;
-    if (!engine->attached_told)
-        dd_log(engine->config.log, ATTACHED,
-               DD_LOG_TEXT("version", dd_span_cstr(engine->config.version)),
-               DD_LOG_NUMBER("protocol", DD_LEVEL),
-               DD_LOG_TEXT("architecture", dd_span_cstr(DD_ARCHITECTURE)),
-               DD_LOG_TEXT("endpoint", dd_span_cstr(engine->config.aws->endpoint)));
-    engine->attached_told = true;
-    dd_log(engine->config.log, SESSION_BEGUN,
-           DD_LOG_TEXT("executionArn", dd_text_span(attached->arn)),
-           DD_LOG_NUMBER("deadline", attached->deadline_ms));
 }
 
 /* Who begins a session, and how. */
@@ -335,11 +289,13 @@ int dd_session_method_begin(struct dd_pending *pending, const struct dd_begin *c
         return dd_fail(error, DD_TOO_MANY_REQUESTS, "too many sessions on one connection: %d",
                        DD_CONNECTION_SESSIONS_MAX);
     rc = find_event(by.engine, call, &by.wrapped, &event, error);
-    if (rc)
+    if (rc) {
+        dd_report_refused(by.engine, call->request_id, error);
         return rc;
+    }
     attached = attach(&by, by.wrapped ? &by.wrapped->event : &event, call);
     dd_event_deinit(&event);
-    log_attached(attached);
+    dd_report_begun(attached);
     settle(attached);
     return 0;
 }
@@ -434,7 +390,7 @@ void dd_session_finish(struct dd_attached *attached, struct dd_call *end)
     struct dd_engine *engine = attached->engine;
 
     if (!attached->peer)
-        log_attached(attached);
+        dd_report_begun(attached);
     end->id = ++engine->last_call;
     dd_session_call(attached->session, end, engine->now_ms);
     settle(attached);
@@ -461,78 +417,7 @@ void dd_sessions_changed(struct dd_engine *engine, struct dd_uuid execution)
     }
 }
 
-/* --- the end of a sandbox ----------------------------------------------------------------- */
-
-static struct dd_lost describe(const struct dd_attached *attached)
-{
-    int64_t now_ms = attached->engine->now_ms, deadline_ms = attached->deadline_ms;
-
-    return (struct dd_lost){
-        .arn = attached->arn,
-        .request_id = attached->request_id,
-        .running = (int64_t)dd_session_running(attached->session),
-        .api_call = attached->backend != NULL,
-        .ms = now_ms - attached->began_ms,
-        .left_ms = deadline_ms ? deadline_ms - now_ms : 0,
-    };
-}
-
-/* Its process has ended; if the sandbox does too, that will say why. */
-static void keep_lost(const struct dd_attached *attached)
-{
-    struct dd_engine *engine = attached->engine;
-    struct dd_lost *lost;
-
-    if (!engine->aws || engine->lost_len == DD_LOST_MAX)
-        return;
-    lost = dd_alloc(sizeof *lost);
-    *lost = describe(attached);
-    dd_text_ref(lost->arn);
-    dd_text_ref(lost->request_id);
-    dd_list_push(&engine->lost, &lost->node);
-    engine->lost_len++;
-}
-
-void dd_sessions_forget_lost(struct dd_engine *engine)
-{
-    while (!dd_list_empty(&engine->lost)) {
-        struct dd_lost *lost =
-            dd_container_of(dd_list_pop(&engine->lost), struct dd_lost, node);
-
-        dd_text_unref(lost->arn);
-        dd_text_unref(lost->request_id);
-        dd_free(lost);
-    }
-    engine->lost_len = 0;
-}
-
-static void log_open(const struct dd_engine *engine, const struct dd_lost *lost,
-                     struct dd_span reason)
-{
-    dd_log(engine->config.log, SESSION_OPEN, DD_LOG_TEXT("reason", reason),
-           DD_LOG_TEXT("executionArn", dd_text_span(lost->arn)),
-           DD_LOG_TEXT("requestId",
-                       lost->request_id ? dd_text_span(lost->request_id) : DD_SPAN("")),
-           DD_LOG_NUMBER("running", lost->running), DD_LOG_NUMBER("api_call", lost->api_call),
-           DD_LOG_NUMBER("ms", lost->ms), DD_LOG_NUMBER("left_ms", lost->left_ms));
-}
-
-void dd_engine_report_open(struct dd_engine *engine, struct dd_span reason, int64_t now_ms)
-{
-    struct dd_attached *attached;
-    size_t at = 0;
-
-    engine->now_ms = now_ms;
-    dd_list_each(node, tmp, &engine->lost)
-    {
-        log_open(engine, dd_container_of(node, struct dd_lost, node), reason);
-    }
-    while ((attached = dd_map_next(&engine->sessions, &at)) != NULL) {
-        struct dd_lost open = describe(attached);
-
-        log_open(engine, &open, reason);
-    }
-}
+/* --- a connection's end ------------------------------------------------------------------ */
 
 void dd_sessions_disconnect(struct dd_peer *peer)
 {
@@ -544,7 +429,7 @@ void dd_sessions_disconnect(struct dd_peer *peer)
                DD_LOG_TEXT("executionArn", dd_text_span(attached->arn)),
                DD_LOG_NUMBER("running", (int64_t)dd_session_running(attached->session)),
                DD_LOG_NUMBER("pid", peer->credentials.pid));
-        keep_lost(attached);
+        dd_report_lost(attached);
         attached_free(attached);
     }
     while (!dd_list_empty(&peer->joins)) {

@@ -429,6 +429,33 @@ static void run_service(struct session_story *story, const char *verb)
     dd_facts_deinit(&facts);
 }
 
+/* --- for logs ---------------------------------------------------------------------------- */
+
+static void print_facts(struct session_story *story)
+{
+    struct dd_session_facts facts = dd_session_facts(story->session);
+    const struct dd_operation *awaited[2];
+    struct dd_attempt open[2];
+    size_t open_len = dd_session_open(story->session, open, 2);
+    size_t awaited_len = dd_session_awaited(story->session, awaited, 2);
+
+    dd_buf_printf(story->out, "  replayed %" PRIu32 ", run %" PRIu32 ", rerun %" PRIu32 "%s\n",
+                  facts.replayed, facts.run, facts.rerun, facts.revoked ? ", revoked" : "");
+    for (size_t i = 0; i < open_len && i < 2; i++) {
+        dd_buf_printf(story->out, "      %zu of %zu open", i + 1, open_len);
+        print_id(story, "", open[i].operation->id);
+        dd_buf_printf(story->out, " attempt=%" PRIu32, open[i].attempt);
+        print_time(story, "since", open[i].run_ms);
+        dd_buf_printf(story->out, "%s\n", open[i].again ? " again" : "");
+    }
+    for (size_t i = 0; i < awaited_len && i < 2; i++) {
+        dd_buf_printf(story->out, "      %zu of %zu awaited", i + 1, awaited_len);
+        print_id(story, "", awaited[i]->id);
+        print_time(story, "due", awaited[i]->due_ms);
+        dd_buf_append_byte(story->out, '\n');
+    }
+}
+
 /* --- the handler ------------------------------------------------------------------------- */
 
 static const char *next_word(const struct words *words, size_t i)
@@ -613,6 +640,8 @@ static void dispatch(struct session_story *story, struct words *words)
         run_callback(story, words);
     else if (strcmp(verb, "due") == 0)
         dd_session_due(story->session, story->now_ms);
+    else if (strcmp(verb, "facts") == 0)
+        print_facts(story);
     else if (strcmp(verb, "forget") == 0)
         dd_session_forget(story->session, (uint64_t)words_number(next_word(words, 1)),
                           story->now_ms);

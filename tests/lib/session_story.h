@@ -15,6 +15,7 @@
  *   fire                        dd_execution_due(): the service's timers
  *   stop, quota N               the service closes it; allows N operations
  *   forget CLIENT
+ *   facts                       what logs tell of it: of each list two at most
  *   return                      what END answered is returned to the service
  *   lose                        the invocation is lost, uncounted
  *

@@ -45,6 +45,9 @@ BIG = 6 * 1024 * 1024 - 20
 NOTES = Path(os.environ["DURABLED_TEST_NOTES"])
 
 
+NEVER = create_retry_strategy(RetryStrategyConfig(max_attempts=1))
+
+
 def note(text: str) -> None:
     with NOTES.open("a") as notes:
         notes.write(text + "\n")
@@ -292,7 +295,7 @@ def logs_much(event: dict[str, Any], context: DurableContext) -> None:
 
 @durable_execution
 def big_result(event: dict[str, Any], context: DurableContext) -> str:
-    return "y" * BIG
+    return "y" * event.get("bytes", BIG)
 
 
 def sequence_of(event: dict[str, Any], context: DurableContext) -> int:
@@ -419,6 +422,27 @@ def maps(event: dict[str, Any], context: DurableContext) -> int:
     return sum(
         context.map(list(range(event["items"])), body, "double_all", config).get_results()
     )
+
+
+@durable_execution
+def cases(event: dict[str, Any], context: DurableContext) -> str:
+    """One of the things that queries of the log are to find."""
+
+    def body(_: StepContext) -> str:
+        if event["case"] == "slow":
+            time.sleep(1.1)  # the query asks for more than a second
+        if event["case"] == "interrupted" and "begun" not in NOTES.read_text():
+            note("begun")
+            wait_for_note("go")
+            os.kill(os.getpid(), signal.SIGKILL)
+        if event["case"] == "failed":
+            raise ValueError("no such order")
+        return "ok"
+
+    done = context.step(body, name=f"{event['case']}-step", config=StepConfig(NEVER))
+    if event["case"] == "stuck":
+        context.create_callback("approval").result()
+    return done
 
 
 logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")

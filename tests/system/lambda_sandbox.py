@@ -7,15 +7,20 @@ import http.client
 import json
 import queue
 import shlex
+import shutil
+import ssl
+import subprocess
 import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import pytest
 from test_hosting import Host
 
 from conftest import BIN, HERE, PATIENCE_S, Process, World, wait_for
@@ -222,7 +227,13 @@ class Layer(Host):
     handler attaches to the extension; and the extension, whose service is that `dev`."""
 
     def __init__(
-        self, world: World, handler: str, *options: str, timeout_s: int = 0, **env: str
+        self,
+        world: World,
+        handler: str,
+        *options: str,
+        timeout_s: int = 0,
+        execution_timeout_s: int = 0,
+        **env: str,
     ) -> None:
         self.socket = world.dir / "extension.sock"
         command = [
@@ -232,8 +243,8 @@ class Layer(Host):
             *self.runtime(world, handler),
         ]
         functions = ["--function", "f", "--", *command]
-        if timeout_s:
-            write_template(world, command, timeout_s)
+        if timeout_s or execution_timeout_s:
+            write_template(world, command, timeout_s or 60, execution_timeout_s or 600)
             functions = []
         super().__init__(world, *functions, options=("--require-signature", *options))
         self.between = Between(self.url)
@@ -257,6 +268,27 @@ class Layer(Host):
         wait_for("the extension", lambda: self.api.asked > asked)
         return extension
 
+    def start_again(self, scheme: str = "http") -> None:
+        """The extension, with what has changed of its surroundings."""
+        self.extension.terminate()
+        self.extension = self.start_extension(scheme)
+
+    def behind_tls(self) -> Path:
+        """Puts the API behind TLS; returns a file with the root that vouches for it."""
+        key, certificate = self.world.dir / "key.pem", self.world.dir / "ca.pem"
+        if not shutil.which("openssl"):
+            pytest.skip("no openssl to make a certificate with")
+        made = (
+            "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=test "
+            f"-addext subjectAltName=IP:127.0.0.1 -keyout {key} -out {certificate}"
+        )
+        subprocess.run(shlex.split(made), check=True, capture_output=True)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate, key)
+        server = self.between.server
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        return certificate
+
     def run(self, payload: Any) -> tuple[bool, Any]:
         return self.call(payload, "f:$LATEST")
 
@@ -264,7 +296,9 @@ class Layer(Host):
         return [line for line in lines(self.extension) if line["code"] == code]
 
 
-def write_template(world: World, command: list[str], timeout_s: int) -> None:
+def write_template(
+    world: World, command: list[str], timeout_s: int, execution_timeout_s: int
+) -> None:
     """A template of the function: only such a one has a Timeout."""
     code = world.dir / "code"
     code.mkdir()
@@ -280,7 +314,7 @@ def write_template(world: World, command: list[str], timeout_s: int) -> None:
             "Handler": "f.handler",
             "CodeUri": "code",
             "Timeout": timeout_s,
-            "DurableConfig": {"ExecutionTimeout": 600},
+            "DurableConfig": {"ExecutionTimeout": execution_timeout_s},
         },
     }
     template = {

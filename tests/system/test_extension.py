@@ -5,12 +5,8 @@ from __future__ import annotations
 import json
 import os
 import random
-import shlex
-import shutil
 import signal
-import ssl
 import stat
-import subprocess
 import threading
 import time
 from collections.abc import Callable
@@ -398,26 +394,12 @@ def test_keys_of_an_endpoint(world: World, in_file: bool) -> None:
 def test_a_service_behind_tls(world: World) -> None:
     """With a certificate that only AWS_CA_BUNDLE vouches for."""
     layer = Layer(world, "order")
-    key, certificate = world.dir / "key.pem", world.dir / "ca.pem"
-    if not shutil.which("openssl"):
-        pytest.skip("no openssl to make a certificate with")
-    made = (
-        "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=test "
-        f"-addext subjectAltName=IP:127.0.0.1 -keyout {key} -out {certificate}"
-    )
-    subprocess.run(shlex.split(made), check=True, capture_output=True)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
-    server = layer.between.server
-    server.socket = context.wrap_socket(server.socket, server_side=True)
-    layer.extension.terminate()
-    layer.env["AWS_CA_BUNDLE"] = str(certificate)
-    layer.extension = layer.start_extension(scheme="https")
+    layer.env["AWS_CA_BUNDLE"] = str(layer.behind_tls())
+    layer.start_again(scheme="https")
     assert layer.run({"order": "7"}) == (True, {"status": "approved"})
     assert len(layer.between.connections) == 1
-    layer.extension.terminate()
     del layer.env["AWS_CA_BUNDLE"]
-    layer.extension = layer.start_extension(scheme="https")
+    layer.start_again(scheme="https")
     layer.begin({"order": "8"}, "f:$LATEST")
     assert wait_for("a complaint", lambda: layer.logged("API_RETRIED"))
 

@@ -108,7 +108,7 @@ static const char *cure(const struct search *search, const int *errors, char *ro
             return "set DURABLED_SOCKET to a path of less than 108 bytes, for the daemon too";
     }
     if (strcmp(search->from[0], "Lambda") == 0)
-        return "add the durabled layer to the function";
+        return "add the durabled layer, of the function's architecture, to the function";
     if (search->len == 1) {
         (void)snprintf(room, size, "start the daemon there: `durabled serve --socket %s`",
                        search->paths[0]);
@@ -143,6 +143,9 @@ int socket_find(const char *socket, int *out_fd, char **out_path, struct durable
         used += (size_t)snprintf(text + used, sizeof text - used, "%s %.300s (%s): %s",
                                  i == 0 ? "" : ";", search.paths[i], search.from[i],
                                  why_not(errors[i]));
-    return error_set(error, DURABLED_NO_DAEMON, "%s. To cure it: %s.", text,
-                     cure(&search, errors, room, sizeof room));
+    error_set(error, DURABLED_NO_DAEMON, "%s. To cure it: %s.", text,
+              cure(&search, errors, room, sizeof room));
+    if (error)
+        error->retryable = true;
+    return DURABLED_NO_DAEMON;
 }

@@ -33,6 +33,7 @@ struct dd_update *batch_add(struct dd_session *session, const struct unit *unit,
         update->name = dd_text_ref(unit->record->operation.name);
         update->sub_type = dd_text_ref(unit->record->operation.sub_type);
     }
+    session->facts.run += action == DD_ACTION_START;
     session->queued_seq++;
     if (sync)
         session->sync_seq = session->queued_seq;

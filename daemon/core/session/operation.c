@@ -23,6 +23,7 @@ static void answer_unit(struct dd_session *session, uint64_t call, const struct 
     switch (kind) {
     case DD_ANSWER_RUN:
         reply.attempt = next_attempt(unit);
+        reply.again = unit->again ? &unit->record->operation : NULL;
         reply.replay_children = unit->replay_children;
         reply.payload = unit->record ? unit->record->operation.result : NULL;
         break;
@@ -184,11 +185,23 @@ static void step_begin(struct dd_session *session, struct unit *unit, uint64_t c
     batch_add(session, unit, DD_ACTION_START, sync);
     unit->record->operation.status = DD_STATUS_STARTED;
     unit->record->operation.due_ms = 0;
+    unit->run_ms = 0;
+    unit->again = false;
     if (sync) {
         unit->state = UNIT_CLOSING;
         batch_wait(session, unit, call, client);
         return;
     }
+    unit_run(session, unit);
+    answer_unit(session, call, unit, DD_ANSWER_RUN);
+}
+
+/* An attempt that an earlier invocation began and did not end. */
+static void step_again(struct dd_session *session, struct unit *unit, uint64_t call)
+{
+    session->facts.run++;
+    session->facts.rerun++;
+    unit->again = true;
     unit_run(session, unit);
     answer_unit(session, call, unit, DD_ANSWER_RUN);
 }
@@ -206,8 +219,7 @@ static void start_step(struct dd_session *session, struct unit *unit,
         } else if (unit->semantics == DD_AT_MOST_ONCE_PER_RETRY) {
             step_interrupted(session, unit, call);
         } else {
-            unit_run(session, unit);
-            answer_unit(session, call->id, unit, DD_ANSWER_RUN);
+            step_again(session, unit, call->id);
         }
         return;
     default:

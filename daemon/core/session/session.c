@@ -38,7 +38,7 @@ void answer_error(struct dd_session *session, uint64_t call, const struct dd_err
 
 /* --- records ----------------------------------------------------------------------------- */
 
-struct record *record_find(struct dd_session *session, const struct dd_text *id)
+struct record *record_find(const struct dd_session *session, const struct dd_text *id)
 {
     return id ? dd_map_get(&session->records, dd_text_span(id)) : NULL;
 }
@@ -66,6 +66,8 @@ void record_merge(struct dd_session *session, const struct dd_operation *operati
     }
     record->loaded = session->loading;
     session->loaded_len += record->loaded;
+    session->facts.replayed +=
+        record->loaded && dd_operation_status_terminal(operation->status);
 }
 
 void record_free(struct dd_session *session, struct record *record)
@@ -347,6 +349,7 @@ void dd_session_checkpointed(struct dd_session *session, struct dd_span token,
         batch_acked(session);
     } else {
         session->state = SESSION_REVOKED;
+        session->facts.revoked = true;
         strands_unwind(session);
     }
     settle(session);
@@ -489,16 +492,6 @@ int64_t dd_session_next_due_ms(const struct dd_session *session)
     if (!flush || (due && due < flush))
         return due;
     return flush;
-}
-
-size_t dd_session_running(const struct dd_session *session)
-{
-    const struct unit *unit;
-    size_t running = 0, at = 0;
-
-    while ((unit = dd_map_next(&session->units, &at)) != NULL)
-        running += unit->state == UNIT_RUNNING && unit != session->root;
-    return running;
 }
 
 bool dd_session_suspended(const struct dd_session *session)

@@ -199,9 +199,11 @@ struct dd_answer {
     uint64_t call;
     uint32_t operation;
     struct dd_text *operation_id;
-    uint32_t attempt;     /* RUN, DECIDE: 1 for the first */
-    bool replay_children; /* RUN: the result is recorded, nothing is checkpointed */
-    int64_t due_ms;       /* PENDING: when, 0 unknown */
+    uint32_t attempt;                 /* RUN, DECIDE: 1 for the first */
+    const struct dd_operation *again; /* RUN: the step, when an earlier invocation began this
+                                         attempt and did not end it; else NULL */
+    bool replay_children;             /* RUN: the result is recorded, nothing is checkpointed */
+    int64_t due_ms;                   /* PENDING: when, 0 unknown */
     enum dd_operation_status status;
     struct dd_text *payload; /* DONE; ENDED: the Result; BEGUN: the input; RUN: the state of a
                                 polling step, or the summary recorded of a context */
@@ -297,8 +299,40 @@ void dd_session_due(struct dd_session *session, int64_t now_ms);
  * sibling lets us resume in process; 0: not. */
 int64_t dd_session_next_due_ms(const struct dd_session *session);
 
-/* Bodies that run, for logs and for the last line of a lost invocation. */
+/* --- for logs ---------------------------------------------------------------------------- */
+
+/* These may be asked from inside an effect, too. */
+
+/* Bodies that run. */
 size_t dd_session_running(const struct dd_session *session);
+
+struct dd_session_facts {
+    uint32_t replayed; /* operations that earlier invocations ended */
+    uint32_t run;      /* operations begun, each attempt of a step counted */
+    uint32_t rerun;    /* of them, attempts that an earlier invocation began and did not end */
+    bool revoked;      /* the service takes no more from it */
+};
+
+struct dd_session_facts dd_session_facts(const struct dd_session *session);
+
+/* An attempt of a step. */
+struct dd_attempt {
+    const struct dd_operation *operation; /* borrowed until the next event */
+    uint32_t attempt;                     /* 1 for the first */
+    int64_t run_ms;                       /* when its body began here */
+    bool again;                           /* an earlier invocation had begun it */
+};
+
+/* The attempts whose body has begun and whose end is not acknowledged; those that began
+ * first, at most `max`, go to `out`. Returns how many there are. */
+size_t dd_session_open(const struct dd_session *session, struct dd_attempt *out, size_t max);
+
+/* The operations that time or the outside will end, borrowed until the next event; those
+ * that are due first, at most `max`, go to `out`. Returns how many there are. */
+size_t dd_session_awaited(const struct dd_session *session, const struct dd_operation **out,
+                          size_t max);
+
+/* ----------------------------------------------------------------------------------------- */
 
 /* Whether everybody is told to unwind until the service invokes again. */
 bool dd_session_suspended(const struct dd_session *session);

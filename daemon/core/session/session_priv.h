@@ -4,7 +4,7 @@
  *   operation.c  start, succeed, fail         strand.c   awaits and suspension
  *   unit.c       handles and their life       branch.c   the branches of batches
  *   cursor.c     windows of the replay cursor held.c     calls that wait for pages
- *   profile.c, retry.c
+ *   facts.c      for logs                     profile.c, retry.c
  */
 #pragma once
 
@@ -58,6 +58,8 @@ struct unit {
     enum dd_strategy strategy;
     struct dd_retry retry;
     bool replay_children;
+    int64_t run_ms; /* when its body began; 0: not */
+    bool again;     /* an earlier invocation began the attempt */
     /* The outcome, for who awaits it later. */
     enum dd_operation_status status;
     struct dd_text *payload;
@@ -133,6 +135,7 @@ struct dd_session {
     bool flight;        /* a checkpoint or load is out */
     uint64_t flight_seq;
 
+    struct dd_session_facts facts;
     bool lost_body; /* a body ended with its process: the invocation failed */
     bool closing;   /* an EXECUTION update was queued */
     struct dd_error_object *failure;
@@ -156,7 +159,7 @@ void call_take(struct dd_session *session, const struct dd_call *call);
 
 /* Takes the operation over, new or changed, as the service has it. */
 void record_merge(struct dd_session *session, const struct dd_operation *operation);
-struct record *record_find(struct dd_session *session, const struct dd_text *id);
+struct record *record_find(const struct dd_session *session, const struct dd_text *id);
 void record_free(struct dd_session *session, struct record *record);
 
 /* --- unit.c ------------------------------------------------------------------------------ */

@@ -79,6 +79,7 @@ void unit_free(struct unit *unit)
 void unit_run(struct dd_session *session, struct unit *unit)
 {
     unit->state = UNIT_RUNNING;
+    unit->run_ms = session->now_ms;
     if (unit->own_strand)
         unit->strand = strand_new(session);
 }

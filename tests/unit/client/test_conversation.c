@@ -774,6 +774,7 @@ static void test_no_daemon_names_paths_and_cure(void **state)
     assert_non_null(
         strstr(error.text, "/nonexistent/d.sock (DURABLED_SOCKET): no such socket"));
     assert_non_null(strstr(error.text, "durabled serve"));
+    assert_true(error.retryable);
     unsetenv("DURABLED_SOCKET");
     setenv("XDG_RUNTIME_DIR", "/nonexistent", 1);
     assert_int_equal(durabled_open(NULL, &connection, &error), DURABLED_NO_DAEMON);

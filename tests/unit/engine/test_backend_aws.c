@@ -32,7 +32,9 @@ struct world {
     int64_t timeout_ms;
     bool fresh;
     unsigned fetches, cancels;
-    struct dd_buf said; /* what the peer was sent */
+    struct dd_buf said;   /* what the peer was sent */
+    struct dd_buf logged; /* all lines */
+    char line[2048];      /* one of them */
     int next_id;
 };
 
@@ -87,8 +89,9 @@ static int64_t log_now(void *user)
 
 static void log_write(void *user, struct dd_span line)
 {
-    (void)user;
-    (void)line;
+    struct world *world = user;
+
+    dd_buf_append(&world->logged, line.data, line.len);
 }
 
 static void stream_send(void *user, char *bytes, size_t len)
@@ -178,6 +181,25 @@ static bool said(const struct world *world, const char *text)
     return dd_span_find(dd_buf_span(&world->said), text) != NULL;
 }
 
+/* Whether a line that was not looked for yet has the code; `world->line` is the first. */
+static bool logged(struct world *world, const char *code)
+{
+    const char *found = dd_span_find(dd_buf_span(&world->logged), code), *end;
+
+    if (!found)
+        return false;
+    end = memchr(found, '\n', world->logged.len - (size_t)(found - world->logged.data));
+    (void)snprintf(world->line, sizeof world->line, "%.*s", (int)(end - found), found);
+    world->logged.data[found - world->logged.data] = '-';
+    return true;
+}
+
+#define assert_has(world, text)                                     \
+    do {                                                            \
+        if (!strstr((world)->line, text))                           \
+            fail_msg("no %s in the line: %s", text, (world)->line); \
+    } while (0)
+
 /* --- the network ------------------------------------------------------------------------- */
 
 struct headers {
@@ -237,10 +259,18 @@ static int64_t wait_on(struct world *world)
 
 /* --- fixtures ---------------------------------------------------------------------------- */
 
+static void connect_peer(struct world *world)
+{
+    const struct dd_stream stream = {world, stream_send, stream_read, stream_close};
+
+    world->peer =
+        dd_engine_connect(world->engine, (struct dd_credentials){1, 1}, &stream, world->now_ms);
+    call(world, "hello", json_pack("{s:i,s:s}", "level", 2, "client", "test"));
+}
+
 static struct world *world_new(const struct dd_aws_config *aws)
 {
     struct world *world = dd_alloc(sizeof *world);
-    const struct dd_stream stream = {world, stream_send, stream_read, stream_close};
     struct dd_engine_config config = {
         .aws = &world->aws,
         .ports = {.user = world,
@@ -261,10 +291,9 @@ static struct world *world_new(const struct dd_aws_config *aws)
     world->log = (struct dd_log){.user = world, .now_ms = log_now, .write = log_write};
     dd_rng_seed(&world->rng, 1);
     dd_buf_init(&world->said, DD_FRAME_MAX);
+    dd_buf_init(&world->logged, DD_FRAME_MAX);
     world->engine = dd_engine_new(&config, world->now_ms);
-    world->peer =
-        dd_engine_connect(world->engine, (struct dd_credentials){1, 1}, &stream, world->now_ms);
-    call(world, "hello", json_pack("{s:i,s:s}", "level", 2, "client", "test"));
+    connect_peer(world);
     return world;
 }
 
@@ -285,22 +314,31 @@ static int teardown(void **state)
     assert_null(world->owner); /* nothing stays under way */
     dd_engine_free(world->engine);
     dd_buf_deinit(&world->said);
+    dd_buf_deinit(&world->logged);
     dd_free(world);
     return 0;
 }
 
-static void begin(struct world *world, const char *marker, int64_t left_ms)
+/* `operations` follow that of the execution, each with a comma before it. */
+static void begin_with(struct world *world, const char *operations, const char *marker,
+                       int64_t left_ms)
 {
     static const char event[] =
         "{\"DurableExecutionArn\":\"arn:aws:lambda:r:1:function:f:1/durable-execution/n/i\","
         "\"CheckpointToken\":\"t/1+=\",\"InitialExecutionState\":{\"Operations\":["
-        "{\"Id\":\"i\",\"Type\":\"EXECUTION\",\"Status\":\"STARTED\"}],\"NextMarker\":\"%s\"}}";
-    char text[512];
+        "{\"Id\":\"i\",\"Type\":\"EXECUTION\",\"Status\":\"STARTED\"}%s],\"NextMarker\":\"%s\"}"
+        "}";
+    char text[1024];
 
-    (void)snprintf(text, sizeof text, event, marker);
+    (void)snprintf(text, sizeof text, event, operations, marker);
     call(world, "session.begin",
          json_pack("{s:s,s:s,s:I}", "event", text, "profile", "python", "deadline_ms",
                    (json_int_t)(left_ms ? world->now_ms + left_ms : 0)));
+}
+
+static void begin(struct world *world, const char *marker, int64_t left_ms)
+{
+    begin_with(world, "", marker, left_ms);
 }
 
 /* A wait, whose start is acknowledged before it is pending. */
@@ -460,7 +498,180 @@ static void test_nothing_is_under_way_for_a_client_that_is_gone(void **state)
     dd_engine_disconnect(world->engine, peer, world->now_ms);
     assert_null(world->owner);
     assert_int_equal(world->cancels, 1);
+    assert_int_equal(wait_on(world), DD_LOST_WAIT_MS);
     assert_int_equal(dd_engine_next_due(world->engine), 0);
+    assert_null(world->owner);
+}
+
+/* --- what is logged ----------------------------------------------------------------------- */
+
+#define STEP_ID "1ced8f5be2db23a6513eba4d819c73806424748a7bc6fa0d792cc1c7d1775a97"
+#define STEP(attempt)                                                                      \
+    ",{\"Id\":\"" STEP_ID "\",\"Type\":\"STEP\",\"SubType\":\"Step\",\"Name\":\"charge\"," \
+    "\"Status\":\"STARTED\",\"StepDetails\":{\"Attempt\":" attempt "}}"
+
+/* The first step, in session `number`. */
+static void run_step(struct world *world, int number)
+{
+    call(world, "session.start",
+         json_pack("{s:i,s:i,s:i,s:i,s:s,s:s,s:s}", "session", number, "operation", 1,
+                   "context", 0, "position", 1, "type", "STEP", "sub_type", "Step", "name",
+                   "charge"));
+    assert_true(said(world, "run"));
+}
+
+/* The process dies. */
+static void lose_peer(struct world *world)
+{
+    dd_engine_disconnect(world->engine, world->peer, world->now_ms);
+    connect_peer(world);
+}
+
+static void test_a_sandbox_that_goes_on_tells_of_a_lost_session_too(void **state)
+{
+    struct world *world = *state;
+
+    begin(world, "", 5000);
+    run_step(world, 1);
+    world->now_ms += 250;
+    lose_peer(world);
+    assert_false(logged(world, "SESSION_OPEN"));
+    assert_true(wait_on(world) <= DD_LOST_WAIT_MS);
+    assert_true(logged(world, "SESSION_OPEN"));
+    assert_has(world, "\"reason\":\"none\"");
+    assert_has(world, "\"cause\":\"the function's process ended\"");
+    assert_has(world, "\"error_type\":\"Runtime.ExitError\"");
+    assert_has(world, "\"open_steps\":1,\"steps\":[{\"operationId\":\"" STEP_ID
+                      "\",\"operationName\":\"charge\",\"attempt\":1,\"ms\":250,"
+                      "\"interruptions\":1}]");
+    assert_false(logged(world, "SESSION_OPEN"));
+}
+
+static void test_the_end_of_the_sandbox_says_why_a_session_was_lost(void **state)
+{
+    struct world *world = *state;
+
+    begin(world, "", 5000);
+    lose_peer(world);
+    begin(world, "", 5000); /* told of now: why stays unknown */
+    assert_true(logged(world, "SESSION_OPEN"));
+    assert_has(world, "\"reason\":\"none\"");
+    lose_peer(world);
+    begin(world, "", 5000);
+    assert_true(logged(world, "SESSION_OPEN"));
+    dd_engine_report_open(world->engine, DD_SPAN("timeout"), world->now_ms);
+    assert_true(logged(world, "SESSION_OPEN"));
+    assert_has(world, "\"reason\":\"timeout\"");
+    assert_has(world, "\"cause\":\"the function's Timeout passed\"");
+    dd_engine_report_open(world->engine, DD_SPAN("spindown"), world->now_ms);
+    assert_true(logged(world, "SESSION_OPEN"));
+    assert_has(world, "\"cause\":\"the sandbox was shut down\"");
+}
+
+static void test_a_session_lost_at_its_deadline_met_the_timeout(void **state)
+{
+    struct world *world = *state;
+
+    begin(world, "", 1000);
+    world->now_ms += 1000;
+    lose_peer(world);
+    (void)wait_on(world);
+    assert_true(logged(world, "SESSION_OPEN"));
+    assert_has(world, "\"cause\":\"the function's Timeout passed\"");
+    assert_has(world, "\"error_type\":\"Sandbox.Timedout\"");
+}
+
+/* Loses session `number`, in which the step of that state runs. */
+static void interrupt(struct world *world, int number, const char *operations)
+{
+    begin_with(world, operations, "", 0);
+    run_step(world, number);
+    lose_peer(world);
+    (void)wait_on(world);
+    assert_true(logged(world, "SESSION_OPEN"));
+}
+
+static void test_interruptions_in_a_row(void **state)
+{
+    struct world *world = *state;
+
+    interrupt(world, 1, STEP("0")); /* begun by an earlier sandbox */
+    assert_has(world, "\"attempt\":1,\"ms\":0,\"interruptions\":2}");
+    assert_true(logged(world, "STEP_RERUN"));
+    assert_has(world,
+               "\"operationId\":\"" STEP_ID "\",\"operationName\":\"charge\",\"attempt\":1}");
+    interrupt(world, 2, STEP("0"));
+    assert_has(world, "\"interruptions\":3}");
+    interrupt(world, 3, STEP("1")); /* another attempt, which somebody else began */
+    assert_has(world, "\"attempt\":2,\"ms\":0,\"interruptions\":2}");
+    interrupt(world, 4, "");
+    assert_has(world, "\"attempt\":1,\"ms\":0,\"interruptions\":1}");
+}
+
+static void test_what_a_pending_invocation_awaits(void **state)
+{
+    struct world *world = *state;
+
+    begin_with(
+        world,
+        STEP("0") ",{\"Id\":\"w\",\"Type\":\"WAIT\",\"Name\":\"cool \\\"off\\\"\",\"Status\":"
+                  "\"STARTED\",\"WaitDetails\":{\"ScheduledEndTimestamp\":1767323050000}}"
+                  ",{\"Id\":\"d\",\"Type\":\"STEP\",\"Status\":\"SUCCEEDED\"}",
+        "", 0);
+    end(world);
+    assert_true(logged(world, "SESSION_ENDED"));
+    assert_has(world, "\"outcome\":\"PENDING\"");
+    assert_has(world, "\"replayed\":1,\"run\":0,\"rerun\":0");
+    assert_has(world,
+               "\"next_due\":\"2026-01-02T03:04:10.000Z\",\"awaits\":[{\"operationId\":"
+               "\"w\",\"operationName\":\"cool \\\"off\\\"\",\"operationType\":\"WAIT\"}]");
+}
+
+static void test_the_service_takes_no_more(void **state)
+{
+    struct world *world = *state;
+
+    begin(world, "", 0);
+    start(world);
+    answer(world, "{\"NewExecutionState\":{\"Operations\":[]}}");
+    end(world);
+    assert_true(logged(world, "SESSION_ENDED"));
+    assert_has(world, "\"outcome\":\"PENDING\"");
+    assert_has(world, "\"cause\":\"the service takes no more from this invocation\"");
+}
+
+/* Validation quotes what it does not take. */
+static void test_values_are_not_logged(void **state)
+{
+    struct world *world = *state;
+
+    begin(world, "", 0);
+    start(world);
+    answer_with(
+        world,
+        (struct dd_fetch_answer){
+            .status = 400,
+            .body = DD_SPAN("{\"message\":\"2 validation errors detected: Value 'secret' "
+                            "at 'payload' failed to satisfy constraint: Member must "
+                            "have length less than or equal to 6291456; Value "
+                            "'a secret' at 'checkpointToken' failed\"}")},
+        (struct headers){.error_type = "ValidationException"});
+    assert_true(logged(world, "API_FAILED"));
+    assert_has(world, "detected: Value at 'checkpointToken' failed\"");
+    assert_has(world, "\"cause\":\"a limit of the service is exceeded\"");
+    assert_null(dd_span_find(dd_buf_span(&world->logged), "secret"));
+}
+
+static void test_a_call_of_another_level_is_told_of_once(void **state)
+{
+    struct world *world = *state;
+
+    call(world, "session.novelty", json_object());
+    assert_true(said(world, "Protocol.UnknownMethod"));
+    assert_true(logged(world, "LEVELS_DIFFER"));
+    assert_has(world, "\"method\":\"session.novelty\",\"protocol\":2,\"pid\":1");
+    call(world, "session.novelty", json_object());
+    assert_false(logged(world, "LEVELS_DIFFER"));
 }
 
 /* --- keys -------------------------------------------------------------------------------- */
@@ -538,6 +749,14 @@ int main(void)
         TEST(test_pages_follow_each_other),
         TEST(test_an_idle_connection_is_not_trusted),
         TEST(test_nothing_is_under_way_for_a_client_that_is_gone),
+        TEST(test_a_sandbox_that_goes_on_tells_of_a_lost_session_too),
+        TEST(test_the_end_of_the_sandbox_says_why_a_session_was_lost),
+        TEST(test_a_session_lost_at_its_deadline_met_the_timeout),
+        TEST(test_interruptions_in_a_row),
+        TEST(test_what_a_pending_invocation_awaits),
+        TEST(test_the_service_takes_no_more),
+        TEST(test_values_are_not_logged),
+        TEST(test_a_call_of_another_level_is_told_of_once),
         TEST(test_a_wrong_clock_is_no_failure),
         cmocka_unit_test_teardown(test_keys_are_renewed_before_they_expire, teardown),
     };
