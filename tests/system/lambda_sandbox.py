@@ -3,10 +3,12 @@ durable execution API, for which `durabled dev` stands in, with whatever is wron
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import queue
 import shlex
+import socket
 import sys
 import threading
 import time
@@ -133,7 +135,7 @@ class Between(Server):
         self.faults: deque[Fault] = deque()
         self.seen: list[tuple[str, str, bytes]] = []  # method, path, body
         self.answers: list[tuple[int, bytes]] = []
-        self.connections = set[Any]()
+        self.connections: dict[Any, socket.socket] = {}  # all there were, by their address
         self.under_way = self.most_under_way = 0
         self.lock = threading.Lock()
         super().__init__()
@@ -162,7 +164,7 @@ class Between(Server):
     def answer(self, request: Any, body: bytes) -> None:
         with self.lock:
             self.seen.append((request.command, request.path, body))
-            self.connections.add(request.client_address)
+            self.connections[request.client_address] = request.connection
             fault = self.faults.popleft() if self.faults else None
             self.under_way += 1
             self.most_under_way = max(self.most_under_way, self.under_way)
@@ -178,6 +180,13 @@ class Between(Server):
         reply(request, status, data, **headers)
 
     # -- what may be wrong -------------------------------------------------------
+
+    def cut(self) -> None:
+        """Ends every connection, as a sandbox that stood still for long finds them."""
+        with self.lock:
+            for connection in self.connections.values():
+                with contextlib.suppress(OSError):  # it had ended
+                    connection.shutdown(socket.SHUT_RDWR)
 
     @staticmethod
     def refuses(status: int, kind: str | None, message: str = "no", **headers: str) -> Fault:
