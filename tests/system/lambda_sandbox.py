@@ -14,6 +14,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlsplit
@@ -34,6 +35,10 @@ class Server:
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
             disable_nagle_algorithm = True
+
+            def parse_request(self) -> bool:
+                self.began = time.perf_counter()
+                return super().parse_request()
 
             def handle_any(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
@@ -127,11 +132,22 @@ Fault = Callable[[Any, bytes], bool]
 """Meets a request; false lets it through."""
 
 
-class Between(Server):
-    """A proxy in front of the API. Each request meets the next of `faults`, if there is one."""
+@dataclass(frozen=True)
+class Cost:
+    """Of one call of the API: what was sent, and the time from its first line to its answer."""
 
-    def __init__(self, url: str) -> None:
+    bytes: int
+    seconds: float
+
+
+class Between(Server):
+    """A proxy in front of the API. Each request meets the next of `faults`, if there is one,
+    and is passed on after `delay_s`."""
+
+    def __init__(self, url: str = "", delay_s: float = 0) -> None:
         self.target = urlsplit(url).netloc
+        self.delay_s = delay_s
+        self.costs: list[Cost] = []
         self.faults: deque[Fault] = deque()
         self.seen: list[tuple[str, str, bytes]] = []  # method, path, body
         self.answers: list[tuple[int, bytes]] = []
@@ -151,6 +167,7 @@ class Between(Server):
         return [path for method, path, _ in self.seen if method == "GET"]
 
     def pass_on(self, request: Any, body: bytes) -> tuple[int, bytes, str | None]:
+        time.sleep(self.delay_s)
         upstream = http.client.HTTPConnection(self.target, timeout=PATIENCE_S)
         upstream.putrequest(request.command, request.path, skip_host=True)
         for name, value in request.headers.items():
@@ -178,6 +195,10 @@ class Between(Server):
         self.answers.append((status, data))
         headers = {"x-amzn-errortype": kind} if kind else {}
         reply(request, status, data, **headers)
+        head = len(request.raw_requestline) + sum(
+            len(f"{k}: {v}\r\n") for k, v in request.headers.items()
+        )
+        self.costs.append(Cost(head + 2 + len(body), time.perf_counter() - request.began))
 
     # -- what may be wrong -------------------------------------------------------
 
