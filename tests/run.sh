@@ -19,6 +19,7 @@ clang     | clang                             | build_height lint
 pylint    | python3-venv                      | python_lint_height
 python    | python3-venv                      | pytest_height release client/python/tests
 system    | python3-venv                      | pytest_height dev tests/system
+lambda    | python3-venv                      | lambda_height
 tsan      | python3-venv                      | tsan_height
 fuzz      | clang libclang-rt-dev             | fuzz_height
 sim       |                                   | sim_height
@@ -159,13 +160,26 @@ pytest_height() {
     run_pytest "$1" "$2"
 }
 
+# A directory `lambda` below the one that is named is a height of its own.
 run_pytest() {
     local preset=$1 directory=$2
     say "pytest ($preset, $directory)"
     run_counted "pytest ($preset, $directory)" "$build/pytest.junit.xml" \
         env DURABLED_BIN="$build/$preset/bin" PYTHONDONTWRITEBYTECODE=1 \
         "$build/venv/bin/pytest" -q -rs -p no:cacheprovider \
-        --junit-xml="$build/pytest.junit.xml" "$directory"
+        --junit-xml="$build/pytest.junit.xml" "$directory" --ignore="$directory/lambda"
+}
+
+# lambda_height: the extension in AWS's emulator, which comes in the wheel of another tool,
+# and under a freezer.
+lambda_height() {
+    local wheel=$build/emulator
+    build_venv
+    "$build/venv/bin/pip" download --quiet --disable-pip-version-check --no-deps \
+        --require-hashes --dest "$wheel" -r tests/system/lambda/emulator.txt &&
+        python3 -m zipfile -e "$wheel"/aws_sam_cli-*.whl "$wheel" &&
+        chmod +x "$wheel"/samcli/local/rapid/* || count "emulator" 0 1
+    pytest_height dev tests/system/lambda
 }
 
 # python_lint_height: the Python client and the Python tests, as ruff and mypy want them.
@@ -337,7 +351,7 @@ needs_of() {
 
 all=$(awk -F'|' 'NF > 2 { gsub(/ /, "", $1); print $1 }' <<<"$heights")
 [ $# -gt 0 ] || set -- $all
-all_judges=(python official-python official-javascript cloud-runner)
+all_judges=(python extension official-python official-javascript cloud-runner)
 judges=()
 chosen=()
 last=

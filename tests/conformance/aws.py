@@ -1,5 +1,6 @@
 """What the suite asks of AWS besides Lambda, on loopback: CloudFormation says which functions
-there are, CloudWatch Logs what they wrote, and DynamoDB counts."""
+there are, CloudWatch Logs what they wrote, and DynamoDB counts. And what an extension asks of
+its sandbox."""
 
 from __future__ import annotations
 
@@ -103,6 +104,35 @@ class Stubs:
             key = json.dumps([asked["TableName"], asked["Key"]], sort_keys=True)
             self._counts[key] += 1
             return {"Attributes": {"attemptCount": {"N": str(self._counts[key])}}}
+
+
+class ExtensionsApi:
+    """Knows every extension, and has no event for any."""
+
+    def __init__(self) -> None:
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self) -> None:
+                self.rfile.read(int(self.headers["Content-Length"]))
+                self.send_response(200)
+                self.send_header("Lambda-Extension-Identifier", "an-id")
+                self.send_header("Content-Length", "2")
+                self.end_headers()
+                self.wfile.write(b"{}")
+
+            def do_GET(self) -> None:
+                threading.Event().wait()
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.address = f"127.0.0.1:{self._server.server_port}"
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def close(self) -> None:
+        self._server.shutdown()
 
 
 def _resource(name: str) -> str:

@@ -5,6 +5,8 @@
 JUDGE says whose handlers run, and how they are served:
 
     python               of our Python client, by its workers at `durabled serve`
+    extension            the same handlers under `awslambdaric`, attached to the extension,
+                         whose signed requests `durabled dev` takes
     official-python      the same handlers with the official SDK, hosted by `durabled dev`
     official-javascript  of the official SDK for JavaScript, hosted likewise
 
@@ -51,12 +53,23 @@ class Judge:
     less so where each function starts an interpreter."""
 
 
+def ours(_: Path, env: dict[str, str]) -> serving.Argv:
+    env["VIRTUAL_ENV"] = sys.prefix
+    return [sys.executable, HERE / "python/catalog.py"]
+
+
 JUDGES = {
     "python": Judge(
         "python",
-        lambda *_: [sys.executable, HERE / "python/catalog.py"],
+        ours,
         serving.by_workers,
         at_once=24,
+    ),
+    "extension": Judge(
+        "python",
+        ours,
+        serving.by_extension,
+        at_once=8,
     ),
     "official-python": Judge(
         "python",

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from aws import ExtensionsApi
 from template import functions
 
 HERE = Path(__file__).parent
@@ -84,11 +85,47 @@ def by_workers(template: Path, directory: Path, env: dict[str, str]) -> Iterator
 
 
 @contextlib.contextmanager
-def by_hosting(template: Path, directory: Path, env: dict[str, str]) -> Iterator[Served]:
+def by_hosting(
+    template: Path, directory: Path, env: dict[str, str], *options: str
+) -> Iterator[Served]:
     """`durabled dev`, which hosts what the template says, as Lambda does."""
     log = directory / "daemon.log"
     daemon: Argv = [BIN / "durabled", "dev", *OPTIONS, "--data", directory / "data"]
-    daemon += ["--template", template]
+    daemon += ["--template", template, *options]
     with running(daemon, log, env, directory):
         url = wait_for("the daemon", lambda: events(log, "READY"))[0]["http"]
         yield Served(url, lambda: [event["line"] for event in events(log, "FUNCTION_WROTE")])
+
+
+@contextlib.contextmanager
+def by_extension(template: Path, directory: Path, env: dict[str, str]) -> Iterator[Served]:
+    """`durabled dev` hosts what the template says, and takes signed requests alone; the
+    handlers attach to the extension, which makes those requests."""
+    attached = json.loads(template.read_text())
+    socket = directory / "extension.sock"
+    attached["Globals"]["Function"]["Environment"] = {
+        "Variables": {"DURABLED_SOCKET": str(socket)}
+    }
+    template = directory / "attached.json"
+    template.write_text(json.dumps(attached))
+    program = directory / "opt/extensions/durabled"
+    program.parent.mkdir(parents=True)
+    program.symlink_to(BIN / "durabled")
+    with contextlib.ExitStack() as stack:
+        api = stack.enter_context(contextlib.closing(ExtensionsApi()))
+        served = stack.enter_context(
+            by_hosting(template, directory, env, "--require-signature")
+        )
+        extension_env = {
+            **env,
+            "DURABLED_SOCKET": str(socket),
+            "DURABLED_LOG_LEVEL": "DEBUG",
+            "AWS_LAMBDA_RUNTIME_API": api.address,
+            "AWS_ENDPOINT_URL_LAMBDA": served.url,
+        }
+        log = directory / "extension.log"
+        stack.enter_context(running([program], log, extension_env, directory))
+        wait_for("the extension", lambda: events(log, "EXTENSION_REGISTERED"))
+        yield served
+        if not events(log, "SESSION_ENDED"):
+            sys.exit("conformance: nobody attached to the extension")

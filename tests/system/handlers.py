@@ -9,6 +9,7 @@ import logging
 import os
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,15 @@ def order(event: dict[str, Any], context: DurableContext) -> dict[str, str]:
     context.wait(Duration.from_seconds(1), name="cooling_off")
     context.step(lambda _: note("ship"), name="ship")
     return {"status": "approved"}
+
+
+@durable_execution
+def purchase(event: dict[str, Any], context: DurableContext) -> dict[str, str]:
+    context.step(reserve(event["order"]), name="reserve_stock")
+    context.wait(Duration.from_seconds(1), name="cooling_off")
+    paid: str = context.wait_for_callback(lambda callback_id, _: note(callback_id), "payment")
+    context.step(lambda _: note("ship"), name="ship")
+    return {"status": paid}
 
 
 @durable_execution
@@ -323,6 +333,42 @@ def begins_often(event: dict[str, Any], context: DurableContext) -> int:
     """As sequence(), and its beginnings are noted too."""
     note("begun")
     return sequence_of(event, context)
+
+
+@durable_execution
+def rounds(event: dict[str, Any], context: DurableContext) -> int:
+    """Steps, one that fails once, some at once, and a wait; each body notes that it ran."""
+    once_more = create_retry_strategy(
+        RetryStrategyConfig(
+            max_attempts=2,
+            initial_delay=Duration.from_seconds(1),
+            jitter_strategy=JitterStrategy.NONE,
+        )
+    )
+
+    def body(name: str, fails: int = 0) -> Callable[[StepContext], int]:
+        def run(step: StepContext) -> int:
+            note(f"{event['key']}:{name}:{step.attempt}")
+            if step.attempt <= fails:
+                raise RuntimeError(name)
+            return 1
+
+        return run
+
+    total = 0
+    for number in range(event["rounds"]):
+        for place in range(3):
+            total += context.step(body(f"{number}-{place}"))
+        total += context.step(
+            body(f"{number}-flaky", fails=1), config=StepConfig(retry_strategy=once_more)
+        )
+        several = context.map(
+            range(3),
+            lambda branch, item, *_, number=number: branch.step(body(f"{number}-map-{item}")),
+        )
+        total += sum(several.get_results())
+        context.wait(Duration.from_seconds(1))
+    return total
 
 
 @durable_execution

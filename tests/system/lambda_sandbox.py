@@ -3,11 +3,13 @@ durable execution API, for which `durabled dev` stands in, with whatever is wron
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import queue
 import shlex
 import shutil
+import socket
 import ssl
 import subprocess
 import sys
@@ -15,6 +17,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -37,6 +40,10 @@ class Server:
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
             disable_nagle_algorithm = True
+
+            def parse_request(self) -> bool:
+                self.began = time.perf_counter()
+                return super().parse_request()
 
             def handle_any(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
@@ -130,15 +137,26 @@ Fault = Callable[[Any, bytes], bool]
 """Meets a request; false lets it through."""
 
 
-class Between(Server):
-    """A proxy in front of the API. Each request meets the next of `faults`, if there is one."""
+@dataclass(frozen=True)
+class Cost:
+    """Of one call of the API: what was sent, and the time from its first line to its answer."""
 
-    def __init__(self, url: str) -> None:
+    bytes: int
+    seconds: float
+
+
+class Between(Server):
+    """A proxy in front of the API. Each request meets the next of `faults`, if there is one,
+    and is passed on after `delay_s`."""
+
+    def __init__(self, url: str = "", delay_s: float = 0) -> None:
         self.target = urlsplit(url).netloc
+        self.delay_s = delay_s
+        self.costs: list[Cost] = []
         self.faults: deque[Fault] = deque()
         self.seen: list[tuple[str, str, bytes]] = []  # method, path, body
         self.answers: list[tuple[int, bytes]] = []
-        self.connections = set[Any]()
+        self.connections: dict[Any, socket.socket] = {}  # all there were, by their address
         self.under_way = self.most_under_way = 0
         self.lock = threading.Lock()
         super().__init__()
@@ -154,6 +172,7 @@ class Between(Server):
         return [path for method, path, _ in self.seen if method == "GET"]
 
     def pass_on(self, request: Any, body: bytes) -> tuple[int, bytes, str | None]:
+        time.sleep(self.delay_s)
         upstream = http.client.HTTPConnection(self.target, timeout=PATIENCE_S)
         upstream.putrequest(request.command, request.path, skip_host=True)
         for name, value in request.headers.items():
@@ -167,7 +186,7 @@ class Between(Server):
     def answer(self, request: Any, body: bytes) -> None:
         with self.lock:
             self.seen.append((request.command, request.path, body))
-            self.connections.add(request.client_address)
+            self.connections[request.client_address] = request.connection
             fault = self.faults.popleft() if self.faults else None
             self.under_way += 1
             self.most_under_way = max(self.most_under_way, self.under_way)
@@ -181,8 +200,19 @@ class Between(Server):
         self.answers.append((status, data))
         headers = {"x-amzn-errortype": kind} if kind else {}
         reply(request, status, data, **headers)
+        head = len(request.raw_requestline) + sum(
+            len(f"{k}: {v}\r\n") for k, v in request.headers.items()
+        )
+        self.costs.append(Cost(head + 2 + len(body), time.perf_counter() - request.began))
 
     # -- what may be wrong -------------------------------------------------------
+
+    def cut(self) -> None:
+        """Ends every connection, as a sandbox that stood still for long finds them."""
+        with self.lock:
+            for connection in self.connections.values():
+                with contextlib.suppress(OSError):  # it had ended
+                    connection.shutdown(socket.SHUT_RDWR)
 
     @staticmethod
     def refuses(status: int, kind: str | None, message: str = "no", **headers: str) -> Fault:
