@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlsplit
@@ -219,20 +219,24 @@ class Between(Server):
 
 class Layer(Host):
     """A durable function hosted by `dev`, as its official runtime client runs it, whose
-    handler attaches to the extension; and the extension, whose service is that `dev`."""
+    handler attaches to the extension; and the extension, whose service is that `dev`.
+    `program` is a runtime of its own in the place of a handler."""
 
     def __init__(
-        self, world: World, handler: str, *options: str, timeout_s: int = 0, **env: str
+        self,
+        world: World,
+        handler: str,
+        *options: str,
+        timeout_s: int = 0,
+        program: Sequence[str] = (),
+        **env: str,
     ) -> None:
         self.socket = world.dir / "extension.sock"
         command = [
             "/usr/bin/env",
             f"DURABLED_SOCKET={self.socket}",
             f"DURABLED_TEST_NOTES={world.notes}",
-            sys.executable,
-            "-m",
-            "awslambdaric",
-            f"handlers.{handler}",
+            *(program or (sys.executable, "-m", "awslambdaric", f"handlers.{handler}")),
         ]
         functions = ["--function", "f", "--", *command]
         if timeout_s:
