@@ -140,7 +140,7 @@ resource "aws_lambda_function" "function" {
     log_format = "JSON"
   }
 
-  # Deleting it first stops its executions.
+  # It takes long while executions of it run.
   timeouts {
     delete = "60m"
   }

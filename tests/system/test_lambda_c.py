@@ -6,10 +6,11 @@ from __future__ import annotations
 import json
 import os
 import queue
-import time
+import socket
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import msgpack
 import pytest
 from lambda_sandbox import Server, reply, reply_and_close, reply_in_chunks
 from test_hosting import Host, plain
@@ -17,6 +18,7 @@ from test_hosting import Host, plain
 from conftest import BIN, PATIENCE_S, Process, World, wait_for
 
 ORDER = str(BIN / "lambda_order_c")
+DEADLINE_MS = 4_102_444_800_123
 CANNOT_START = str(BIN.parent / "tests/system/cannot_start")
 
 
@@ -45,7 +47,7 @@ class RuntimeApi(Server):
             200,
             self.events.get(),
             Lambda_Runtime_Aws_Request_Id=f"request-{self.asked}",
-            Lambda_Runtime_Deadline_Ms=str(int((time.time() + 60) * 1000)),
+            Lambda_Runtime_Deadline_Ms=str(DEADLINE_MS),
             Lambda_Runtime_Trace_Id="Root=1-2-3",
         )
 
@@ -68,16 +70,47 @@ def start(world: World, api: RuntimeApi, program: str = ORDER, **env: str) -> Pr
 
 
 def test_without_a_daemon_each_invocation_fails(world: World, api: RuntimeApi) -> None:
-    socket = world.dir / 'no "such"\n\\socket'
-    start(world, api, DURABLED_SOCKET=str(socket))
+    path = world.dir / 'no "such"\n\\socket'
+    start(world, api, DURABLED_SOCKET=str(path))
     for number in (1, 2):
         api.events.put(b"{}")
-        path, headers, error = api.post()
-        assert path == f"invocation/request-{number}/error"
+        posted, headers, error = api.post()
+        assert posted == f"invocation/request-{number}/error"
         assert headers["lambda-runtime-function-error-type"] == error["errorType"]
         assert error["errorType"] == "DURABLED_NO_DAEMON"
-        assert str(socket) in error["errorMessage"]
+        assert str(path) in error["errorMessage"]
         assert error["stackTrace"] == []
+
+
+def test_the_daemon_is_told_what_lambda_told(world: World, api: RuntimeApi) -> None:
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(world.socket))
+        listener.listen()
+        listener.settimeout(PATIENCE_S)
+        start(world, api)
+        api.events.put(b' {"as": "it is"}\n')
+        connection, _ = listener.accept()
+        with connection:
+            connection.settimeout(PATIENCE_S)
+            calls = msgpack.Unpacker(raw=False)
+            for result in ({"level": 2, "version": "0", "mode": "extension", "pid": 1}, None):
+                _, number, method, [params] = read(connection, calls)
+                if result:
+                    connection.sendall(msgpack.packb([1, number, None, result]))
+    assert method == "session.begin"
+    assert params["event"] == ' {"as": "it is"}\n'
+    assert params["request_id"] == "request-1"
+    assert params["deadline_ms"] == DEADLINE_MS
+    assert api.post()[2]["errorType"] == "DURABLED_DISCONNECTED"
+
+
+def read(connection: socket.socket, calls: msgpack.Unpacker) -> Any:
+    while True:
+        for call in calls:
+            return call
+        data = connection.recv(65536)
+        assert data, "the program hung up"
+        calls.feed(data)
 
 
 def test_an_event_of_no_durable_execution(world: World, api: RuntimeApi) -> None:
