@@ -25,9 +25,9 @@ sim       |                                   | sim_height
 mutations | patch                             | mutations_height
 conformance | python3-venv                    | conformance_height
 quickstart | python3-venv                     | checked quickstart bash deploy/quickstart.sh
+deploy    | python3-venv                      | deploy_height
 wheel     | python3-venv                      | wheel_height
 arm64     | python3-venv qemu-user-static     | arm64_height
-deploy    | python3-venv                      | deploy_height
 '
 
 # What every height builds with. -dev packages are the libraries named, with their
@@ -173,8 +173,8 @@ python_lint_height() {
     local bin=$build/venv/bin good=0 bad=0 check
     build_venv
     say "ruff, mypy"
-    local ours="client/python tests/system tests/conformance tests/fuzz tests/bench tests/deploy"
-    for check in "ruff check $ours" "ruff format --check $ours" \
+    for check in "ruff check client/python tests/system tests/deploy tests/conformance tests/fuzz tests/bench" \
+        "ruff format --check client/python tests/system tests/deploy tests/conformance tests/fuzz tests/bench" \
         "mypy --config-file client/python/pyproject.toml client/python/src/durabled"; do
         # shellcheck disable=SC2086
         if "$bin"/$check; then good=$((good + 1)); else bad=$((bad + 1)); fi
@@ -290,6 +290,18 @@ conformance_suite() {
     done
 }
 
+# deploy_height: what deploy/lambda puts into AWS: built, looked at by SAM's linter, and its
+# functions run as they are deployed.
+deploy_height() {
+    local arch=x86_64
+    [ "$(uname -m)" != aarch64 ] || arch=arm64
+    build_venv
+    say "deploy"
+    checked "deploy, built" bash deploy/lambda/build.sh "$arch"
+    checked "deploy, templates" bash tests/deploy/templates.sh
+    run_pytest "static-$arch" tests/system/test_lambda_samples.py
+}
+
 # wheel_height: the static binaries of this machine, alone and as they are given out. The
 # first build makes their compiler and libraries too, which then stay in build/static.
 wheel_height() {
@@ -307,18 +319,6 @@ arm64_height() {
     say "arm64"
     checked "static binaries (arm64), built" cmake --workflow --preset static-arm64
     checked "static binaries (arm64)" bash tests/deploy/static.sh arm64
-}
-
-# deploy_height: what deploy/lambda puts into AWS: built, looked at by SAM's linter, and its
-# functions run with the static binaries.
-deploy_height() {
-    local arch=x86_64
-    [ "$(uname -m)" != aarch64 ] || arch=arm64
-    build_venv
-    say "deploy"
-    checked "deploy, built" bash deploy/lambda/build.sh "$arch"
-    checked "deploy, templates" bash tests/deploy/templates.sh
-    run_pytest "static-$arch" tests/system/test_lambda_samples.py
 }
 
 # The row of a height, without the blanks that align the table; empty when unknown.

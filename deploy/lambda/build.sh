@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # build.sh [x86_64|arm64]: makes what the templates deploy, in build/lambda: the layer
-# (layer.zip), from build/dist/durabled-layer-ARCH.zip, which is made when it is not there, and
-# the function in C as one static program (order-c/bootstrap).
+# (layer.zip), and the function in C as one static program (order-c/bootstrap).
 #
-# For Debian 12, as root or with sudo, as the presets that it runs.
+# DURABLED_LAYER may name a layer's zip that is there already. For Debian 12, as root or with
+# sudo, as the presets that it runs.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -13,13 +13,15 @@ case $arch in x86_64 | arm64) ;; *)
     exit 2
     ;;
 esac
-zip=build/dist/durabled-layer-$arch.zip
 
-[ -f "$zip" ] || cmake --workflow --preset "layer-$arch"
+if [ -z "${DURABLED_LAYER:-}" ]; then
+    cmake --workflow --preset "layer-$arch"
+    DURABLED_LAYER=build/dist/durabled-layer-$arch.zip
+fi
 cmake --preset "static-$arch"
 cmake --build "build/static-$arch" --target lambda_order_c
 
 mkdir -p build/lambda/order-c
-cp "$zip" build/lambda/layer.zip
+cp "$DURABLED_LAYER" build/lambda/layer.zip
 cp "build/static-$arch/bin/lambda_order_c" build/lambda/order-c/bootstrap
 ls -l build/lambda/layer.zip build/lambda/order-c/bootstrap

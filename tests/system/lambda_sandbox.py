@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlsplit
@@ -219,24 +219,17 @@ class Between(Server):
 
 class Layer(Host):
     """A durable function hosted by `dev`, as its official runtime client runs it, whose
-    handler attaches to the extension; and the extension, whose service is that `dev`.
-    `program` is a runtime of its own in the place of a handler."""
+    handler attaches to the extension; and the extension, whose service is that `dev`."""
 
     def __init__(
-        self,
-        world: World,
-        handler: str,
-        *options: str,
-        timeout_s: int = 0,
-        program: Sequence[str] = (),
-        **env: str,
+        self, world: World, handler: str, *options: str, timeout_s: int = 0, **env: str
     ) -> None:
         self.socket = world.dir / "extension.sock"
         command = [
             "/usr/bin/env",
             f"DURABLED_SOCKET={self.socket}",
             f"DURABLED_TEST_NOTES={world.notes}",
-            *(program or (sys.executable, "-m", "awslambdaric", f"handlers.{handler}")),
+            *self.runtime(world, handler),
         ]
         functions = ["--function", "f", "--", *command]
         if timeout_s:
@@ -247,6 +240,10 @@ class Layer(Host):
         self.api = ExtensionsApi()
         self.env = env
         self.extension = self.start_extension()
+
+    def runtime(self, world: World, handler: str) -> list[str]:
+        """The command that runs the function."""
+        return [sys.executable, "-m", "awslambdaric", f"handlers.{handler}"]
 
     def start_extension(self, scheme: str = "http") -> Process:
         asked = self.api.asked

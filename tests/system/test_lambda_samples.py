@@ -81,6 +81,7 @@ def test_an_order_from_the_template(world: World, function: str) -> None:
     wait_for("the wait", lambda: world.show("o1")["standing"]["state"] == "waiting")
     (pid,) = processes(world)
     os.kill(pid, 9)
+    world.diagnosis("FUNCTION_ENDED", pid=pid)
     host.aws.send_durable_execution_callback_success(
         CallbackId=callback_id, Result=b'{"approved": true}'
     )
@@ -92,15 +93,21 @@ def test_an_order_from_the_template(world: World, function: str) -> None:
     assert len(world.log_events("FUNCTION_STARTED")) == 2
 
 
-def start_layer(world: World, function: str) -> Layer:
-    world.variables["PYTHONPATH"] = str(SAMPLES / "order")
-    return Layer(world, function, program=COMMANDS[function])
+class Sample(Layer):
+    """One of them, beside the extension."""
+
+    def __init__(self, world: World, function: str) -> None:
+        world.variables["PYTHONPATH"] = str(SAMPLES / "order")
+        super().__init__(world, function)
+
+    def runtime(self, world: World, handler: str) -> list[str]:
+        return COMMANDS[handler]
 
 
 @both
 @pytest.mark.parametrize("approved", [True, False])
 def test_an_order_through_the_extension(world: World, function: str, approved: bool) -> None:
-    layer = start_layer(world, function)
+    layer = Sample(world, function)
     done = layer.begin({"order": "1001"}, "f:$LATEST")
     listed = layer.aws.list_durable_executions_by_function
     (execution,) = wait_for(
@@ -122,7 +129,7 @@ def test_an_order_through_the_extension(world: World, function: str, approved: b
 @both
 def test_an_order_survives_its_environment(world: World, function: str) -> None:
     """Lambda replaces both processes at once; nothing that was recorded runs again."""
-    layer = start_layer(world, function)
+    layer = Sample(world, function)
     done = layer.begin({"order": "1001"}, "f:$LATEST")
     listed = layer.aws.list_durable_executions_by_function
     (execution,) = wait_for(
