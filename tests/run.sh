@@ -26,6 +26,7 @@ sim       |                                   | sim_height
 mutations | patch                             | mutations_height
 conformance | python3-venv                    | conformance_height
 quickstart | python3-venv                     | checked quickstart bash deploy/quickstart.sh
+deploy    | python3-venv                      | deploy_height
 wheel     | python3-venv                      | wheel_height
 arm64     | python3-venv qemu-user-static     | arm64_height
 layer     | python3-venv qemu-user-static openssl | layer_height
@@ -302,6 +303,18 @@ conformance_suite() {
             "$build/conformance.txt")"
         count "conformance ($1, $line)" "${good:-0}" "${bad:-1}"
     done
+}
+
+# deploy_height: what deploy/lambda puts into AWS: built, looked at by SAM's linter, and its
+# functions run as they are deployed.
+deploy_height() {
+    local arch=x86_64
+    [ "$(uname -m)" != aarch64 ] || arch=arm64
+    build_venv
+    say "deploy"
+    checked "deploy, built" bash deploy/lambda/build.sh "$arch"
+    checked "deploy, templates" bash tests/deploy/templates.sh
+    run_pytest "static-$arch" tests/system/test_lambda_samples.py
 }
 
 # wheel_height: the static binaries of this machine, alone and as they are given out. The

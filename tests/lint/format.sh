@@ -4,7 +4,7 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 files() {
-    find daemon client extensions tests -name '*.[ch]' -not -path '*/build/*' -print0
+    find daemon client extensions deploy tests -name '*.[ch]' -not -path '*/build/*' -print0
 }
 
 case "${1:-check}" in

@@ -461,7 +461,7 @@ static int message_send(struct durabled *connection, const struct call *call,
     msgpack_sbuffer head;
     msgpack_packer packer;
     struct iovec parts[2];
-    bool sent;
+    bool sent, too_large;
 
     msgpack_sbuffer_init(&head);
     msgpack_packer_init(&packer, &head, msgpack_sbuffer_write);
@@ -473,9 +473,10 @@ static int message_send(struct durabled *connection, const struct call *call,
     msgpack_pack_array(&packer, 1);
     if (msgpack_pack_map(&packer, params->members) != 0)
         params->failed = true;
-    if (params->failed || head.size + params->body.size > FRAME_MAX) {
+    too_large = params->too_large || head.size + params->body.size > FRAME_MAX;
+    if (params->failed || too_large) {
         msgpack_sbuffer_destroy(&head);
-        return params->body.size > FRAME_MAX
+        return too_large
                    ? error_set(error, DURABLED_USAGE, "%s: larger than one message may be: %zu",
                                method, FRAME_MAX)
                    : error_set(error, DURABLED_NO_MEMORY, "%s: out of memory", method);

@@ -50,7 +50,8 @@ struct params {
     msgpack_sbuffer body;
     msgpack_packer packer;
     uint32_t members;
-    bool failed;
+    bool failed;    /* no memory */
+    bool too_large; /* a text of it is longer than a message may be, and not in it */
 };
 
 void params_init(struct params *params);

@@ -73,6 +73,7 @@ void params_init(struct params *params)
     msgpack_packer_init(&params->packer, &params->body, msgpack_sbuffer_write);
     params->members = 0;
     params->failed = false;
+    params->too_large = false;
 }
 
 void params_free(struct params *params)
@@ -98,8 +99,10 @@ void params_text_len(struct params *params, const char *key, const char *text, s
         return;
     params_key(params, key);
     /* A text that no frame can hold is refused before it is copied. */
-    if (len > FRAME_MAX || msgpack_pack_str(&params->packer, len) != 0 ||
-        msgpack_pack_str_body(&params->packer, text, len) != 0)
+    if (len > FRAME_MAX)
+        params->too_large = true;
+    else if (msgpack_pack_str(&params->packer, len) != 0 ||
+             msgpack_pack_str_body(&params->packer, text, len) != 0)
         params->failed = true;
 }
 
@@ -133,6 +136,8 @@ void params_map(struct params *params, const char *key, const struct params *map
 {
     params_key(params, key);
     msgpack_pack_map(&params->packer, map->members);
+    if (map->too_large)
+        params->too_large = true;
     if (map->failed ||
         msgpack_sbuffer_write(&params->body, map->body.data, map->body.size) != 0)
         params->failed = true;
