@@ -503,6 +503,31 @@ def test_what_is_not_the_service(world: World, service: Service) -> None:
     )
 
 
+def test_an_answer_of_another_shape_does_no_harm(world: World, service: Service) -> None:
+    odd = {
+        "Status": "RUNNING",
+        "FunctionArn": "a:b",
+        "StartTimestamp": -1,
+        "Events": [
+            7,
+            None,
+            {"EventType": 5, "Id": "x"},
+            {"EventType": "StepDreamt", "Id": "y"},
+            {"EventType": "CallbackStarted", "Id": "z", "CallbackStartedDetails": []},
+            {"EventType": "InvocationCompleted", "InvocationCompletedDetails": {"Error": 1}},
+        ],
+    }
+    service.answers = [(200, {}, json.dumps(odd).encode())]
+    for args in (["show"], ["history"], ["--json", "show"], ["--json", "history"]):
+        done = ask(world, service, *args, ARN)
+        assert (done.returncode, done.stderr) == (0, ""), done
+    for events in ("{}", "7", '""', "null"):
+        service.answers = [(200, {}, b'{"Events": %s}' % events.encode())]
+        assert ask(world, service, "show", ARN).returncode == 6
+    service.answers = [(200, {}, b'{"DurableExecutions": [7, {}], "NextMarker": 7}')]
+    assert ask(world, service, "ls", "f").returncode == 0
+
+
 def scope(service: Service) -> tuple[str, str]:
     """Key and region of the last request's signature."""
     found = re.search(r"Credential=(\w+)/\d+/([\w-]+)/", service.asked[-1][1]["Authorization"])
