@@ -224,6 +224,32 @@ def test_an_execution_without_a_worker(world: World) -> None:
     assert "It is running, or about to be invoked, for " in both.aws("show", arn).stdout
 
 
+def test_what_is_due_first(world: World) -> None:
+    """Of several that are open, the sentence names the one that goes on first."""
+    both = Both(world)
+    function = Function(world)
+    arn = world.start("f", "a")
+    both.cloud.aws.checkpoint_durable_execution(
+        DurableExecutionArn=arn,
+        CheckpointToken=function.next()["CheckpointToken"],
+        Updates=[
+            {"Id": "1", "Type": "CALLBACK", "Action": "START", "Name": "whenever"},
+            *(
+                {
+                    "Id": name,
+                    "Type": "WAIT",
+                    "Action": "START",
+                    "Name": name,
+                    "WaitOptions": {"WaitSeconds": seconds},
+                }
+                for name, seconds in (("later", 7200), ("sooner", 3600))
+            ),
+        ],
+    )
+    function.respond({"Status": "PENDING"})
+    assert "waiting for `sooner` until " in same(both, "a", arn)
+
+
 def test_callbacks(world: World) -> None:
     both = Both(world, "approval", "two_callbacks")
     arns = {
@@ -351,7 +377,7 @@ def test_keys(world: World, tmp_path: Path) -> None:
         '[profile "both"]\naws_access_key_id = local\naws_secret_access_key = local\n'
         "[profile sso]\nsso_session = mine\n[profile role]\nrole_arn = arn:aws:iam::1:role/r\n"
         "source_profile = default\n[profile program]\ncredential_process = /bin/false\n"
-        "[old]\naws_access_key_id = not-a-profile\naws_secret_access_key = x\n"
+        "[half]\naws_secret_access_key = of-no-profile\n"
     )
     both.aws("ls", "f", **home)
     both.aws("ls", "f", **home, AWS_PROFILE="both")
