@@ -326,7 +326,8 @@ static bool take_aws(const struct args *args, const struct verb *verb, char *pro
         (void)snprintf(problem, size,
                        "ls: AWS's API does not tell of all of them who waits; "
                        "leave --waiting out");
-    else if (args->aws && (verb->bit != CALLBACK || args->operation) && verb->bit != LS &&
+    else if (args->aws && args->subject && verb->bit != LS &&
+             (verb->bit != CALLBACK || args->operation) &&
              strncmp(args->subject, "arn:", 4) != 0)
         (void)snprintf(problem, size,
                        "%s: AWS's API knows executions by their ARN; '%s' is none", verb->name,

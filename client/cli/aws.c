@@ -102,17 +102,18 @@ static void pack_object(msgpack_packer *packer, const char *name, const msgpack_
 /* NAME of "arn:aws:lambda:REGION:ACCOUNT:function:NAME:QUALIFIER". */
 static struct durabled_text function_of(struct durabled_text arn)
 {
-    for (int parts = 0; arn.data && parts < 6; parts++) {
-        char *colon = memchr(arn.data, ':', arn.len);
+    char *colon;
 
+    for (int parts = 0; parts < 6; parts++) {
+        colon = arn.data ? memchr(arn.data, ':', arn.len) : NULL;
         if (!colon)
             return (struct durabled_text){0};
         arn.len -= (size_t)(colon + 1 - arn.data);
         arn.data = colon + 1;
     }
-    for (size_t i = 0; i < arn.len; i++)
-        if (arn.data[i] == ':')
-            arn.len = i;
+    colon = memchr(arn.data, ':', arn.len);
+    if (colon)
+        arn.len = (size_t)(colon - arn.data);
     return arn;
 }
 
@@ -291,6 +292,13 @@ static int pack_description(const msgpack_object *execution, const struct story 
     return doc_open_packed(out, &packed) ? DURABLED_OK : out_of_memory(error);
 }
 
+/* Whether it ends in a failed invocation, of which somebody wants to know the error. */
+static bool ends_in_failure(const struct story *story)
+{
+    return story->failures_len > 0 &&
+           story->failures[story->failures_len - 1] == story->events[story->len - 1];
+}
+
 /* The execution first: what has ended has its whole history. */
 static int aws_describe(struct source *source, const char *execution, struct pages *out,
                         struct story *out_story, struct durabled_error *error)
@@ -303,6 +311,10 @@ static int aws_describe(struct source *source, const char *execution, struct pag
     if (rc != DURABLED_OK)
         return rc;
     rc = load_history(source, execution, !out_story, &story, error);
+    if (rc == DURABLED_OK && out_story && ends_in_failure(&story)) {
+        story_free(&story);
+        rc = load_history(source, execution, true, &story, error);
+    }
     if (rc == DURABLED_OK) {
         rc = pack_description(&got.root, &story, &described, error);
         if (rc == DURABLED_OK && !pages_add(out, &described))
