@@ -5,7 +5,7 @@
 # Everything it makes is below build/static: tools, sources, and ARCH/NAME for a library.
 # What is built is not built again until its source, its recipe, a flag or the compiler
 # changes. DURABLED_SOURCES may name a directory that has the packages already (.dsc with
-# their tarballs, .crate), for machines without a registry.
+# their tarballs, .crate, .whl), for machines without a registry.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 root=$PWD
@@ -300,7 +300,7 @@ build_xxhash() {
     compile xxhash -- xxhash.c
     cp "$source"/xxh*.h "$prefix/include/"
     pc libxxhash 0.8.1 -lxxhash
-    cp "$source/LICENSE" "$prefix/licence"
+    sed '/\*\//q' "$source/xxhash.h" >"$prefix/licence"
 }
 
 build_yaml() {

@@ -135,12 +135,11 @@ def test_an_order_with_nothing_but_the_layer(world: World, opt: Path) -> None:
     assert daemon.terminate() == 0
 
 
-@pytest.mark.skipif(bool(EMULATOR), reason="an emulator is not below /opt")
 def test_it_registers_from_opt(world: World, opt: Path) -> None:
     mount = world.mount = Mount(["mount", "--bind", str(opt), "/opt"])
     api = ExtensionsApi()
     extension = world.spawn(
-        [*mount.within, "/opt/extensions/durabled"],
+        [*mount.within, *EMULATOR, "/opt/extensions/durabled"],
         "extension.log",
         AWS_LAMBDA_RUNTIME_API=api.address,
     )
