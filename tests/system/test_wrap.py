@@ -566,6 +566,16 @@ def test_several_invocations_at_once(stage: Stage) -> None:
         assert what == "response" and json.loads(output["Result"]) == {"n": number}
 
 
+def test_more_that_ask_than_there_is_room_for_wait(stage: Stage) -> None:
+    with ThreadPoolExecutor(150) as pool:
+        served = [pool.submit(stage.next) for _ in range(150)]
+        wait_for("those that have room", lambda: len(stage.lambda_.asked) == 128)
+        for number in range(150):
+            stage.lambda_.give(f"r{number}", {"n": number})
+        given = sorted(one.result()[1]["n"] for one in served)
+    assert given == list(range(150))
+
+
 def test_a_session_that_has_ended_is_the_outcome(stage: Stage) -> None:
     """Whatever the function answers then."""
     for number, (end, answer, wanted) in enumerate(
