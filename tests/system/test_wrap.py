@@ -132,6 +132,14 @@ def test_an_attached_handler_that_is_to_be_run_again(world: World) -> None:
     assert world.diagnosis("INVOCATION_FAILED")["error_type"]
 
 
+def test_the_state_of_an_attached_handler_is_read_once(world: World) -> None:
+    layer = Wrapped(world, "sequence")
+    event = {"key": "k", "steps": 1100, "wait_every": 1099}
+    assert layer.run(event) == (True, sum(range(1100)))
+    pages = layer.between.pages()
+    assert 0 < len(pages) == len(set(pages))
+
+
 @pytest.mark.parametrize("event", [{}, {"as": "{}"}])
 def test_a_session_that_is_left_open_ends_with_what_is_returned(
     world: World, event: dict[str, Any]
