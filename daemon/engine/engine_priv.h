@@ -446,16 +446,18 @@ int64_t dd_aws_next_due(const struct dd_engine *engine);
 
 /* --- front.c: in front of Lambda's Runtime API -------------------------------------------- */
 
-/* An invocation of a durable function whose runtime asks the daemon: it was given its input,
- * and its envelope is here. It has a session, the daemon's own until a handler begins one. */
+/* An invocation of a durable function whose runtime asks the daemon: it is given its input, and
+ * its envelope is here. Its session is a handler's, or the daemon's own: to read the input, or
+ * to end what no handler attached to. */
 struct dd_wrapped {
     struct dd_list node;
     struct dd_engine *engine;
     struct dd_text *request_id;
     struct dd_event event;
-    int64_t deadline_ms; /* 0: none is known */
-    struct dd_attached *attached;
+    int64_t deadline_ms;          /* 0: none is known */
+    struct dd_attached *attached; /* NULL: it has none now */
     struct dd_front_call *call; /* that waits for its input, or for its end; NULL: none does */
+    bool lost;                  /* a handler's session was, and is not begun again */
     bool ended;                 /* the session has, with one of the next two */
     struct dd_buf output;
     struct dd_error_object *failure; /* that the invocation is to fail with */

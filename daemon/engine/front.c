@@ -11,8 +11,8 @@
  *   next       of an event that is an envelope the function is given the execution's input, and
  *              the envelope is kept by the request id: a session may begin with that alone
  *   response,  of such an invocation Lambda is told how its session ended. One that no handler
- *   error      has ended is ended with what the function returned or raised, and when none was
- *              begun by a handler, that is one of the daemon's own
+ *   error      has ended is ended with what the function returned or raised; where no handler
+ *              began one, the daemon does
  *
  * A call, from the runtime's request to its answer:
  *
@@ -71,7 +71,9 @@ struct dd_front_call {
     struct dd_fetch_owner owner;
     void *fetch; /* under way; NULL: none is */
     enum call_kind kind;
-    bool raised;          /* the runtime posts an error */
+    bool raised; /* the runtime posts an error */
+    struct dd_error_object
+        *failure;         /* that an invocation ends with; NULL: with what is asked */
     struct message asked; /* by the runtime */
     int body_error;       /* of that; 0: its body is there */
     struct message ours;  /* asked in its place, when `own` */
@@ -172,6 +174,7 @@ static void call_free(struct dd_front_call *call)
     dd_assert(!call->fetch);
     if (call->wrapped)
         wrapped_free(call->wrapped);
+    dd_error_object_unref(call->failure);
     dd_list_remove(&call->node);
     message_deinit(&call->asked);
     message_deinit(&call->ours);
@@ -370,31 +373,51 @@ int dd_wrapped_release(struct dd_wrapped *wrapped, struct dd_error *error)
                        "request_id: this invocation has its session, or had it");
     if (own)
         dd_session_discard(own);
+    wrapped->lost = false;
     return 0;
 }
 
 /* --- next -------------------------------------------------------------------------------- */
 
-void dd_wrapped_begun(struct dd_wrapped *wrapped, const struct dd_text *input)
+/* The function is given its input. */
+static void give_input(struct dd_front_call *call, const struct dd_text *input)
 {
-    struct dd_front_call *call = wrapped->call;
     struct dd_buf *body = &call->answer.body;
 
-    wrapped->call = NULL;
+    call->wrapped->call = NULL;
     call->wrapped = NULL;
-    dd_buf_clear(body);
     /* Started without an input: runtimes want JSON. */
     dd_buf_append_cstr(body, input && input->len > 0 ? "" : "{}");
     dd_buf_append_span(body, dd_text_span(input));
     answered(call, call->answer.status);
 }
 
-/* Whether the event is an envelope; then the answer waits for the input. The second look at
- * it is for what the first finds. */
+void dd_wrapped_begun(struct dd_wrapped *wrapped, const struct dd_text *input)
+{
+    struct dd_front_call *call = wrapped->call;
+
+    if (call->kind == CALL_NEXT)
+        give_input(call, input);
+    else /* not ended from inside its begin */
+        call->due_ms = call->front->engine->now_ms;
+}
+
+static const struct dd_operation *find_execution(const struct dd_event *event)
+{
+    for (size_t i = 0; i < event->operations_len; i++) {
+        if (event->operations[i].type == DD_TYPE_EXECUTION)
+            return &event->operations[i];
+    }
+    return NULL;
+}
+
+/* Whether the event is an envelope. An input that is not in it is on a later page of the state,
+ * which a session reads. The second look is at what the first finds. */
 static bool take_envelope(struct dd_front_call *call, const struct dd_fetch_answer *answer)
 {
     struct dd_engine *engine = call->front->engine;
     struct dd_span id = answer->header(answer, "Lambda-Runtime-Aws-Request-Id");
+    const struct dd_operation *execution;
     struct dd_error error;
     struct dd_event event;
 
@@ -404,7 +427,11 @@ static bool take_envelope(struct dd_front_call *call, const struct dd_fetch_answ
     call->wrapped =
         wrapped_new(engine, &event, id, answer->header(answer, "Lambda-Runtime-Deadline-Ms"));
     call->wrapped->call = call;
-    dd_session_hold(call->wrapped);
+    execution = find_execution(&call->wrapped->event);
+    if (execution)
+        give_input(call, execution->result);
+    else
+        dd_session_hold(call->wrapped);
     return true;
 }
 
@@ -520,6 +547,7 @@ static void tell_lost(struct dd_front_call *call)
 void dd_wrapped_lost(struct dd_wrapped *wrapped)
 {
     wrapped->attached = NULL;
+    wrapped->lost = true;
     if (wrapped->call && wrapped->call->kind == CALL_ENDS)
         tell_lost(wrapped->call);
 }
@@ -564,43 +592,54 @@ static struct dd_error_object *too_large(void)
                                        "size (6291556 bytes)."));
 }
 
-/* What the function came to, as its handler would say it of its session. */
-static void read_end(const struct dd_front_call *call, struct dd_span type, struct dd_call *end)
+/* The error that the function came to; NULL: none, and what it answered is its result. */
+static struct dd_error_object *judge(const struct dd_front_call *call, struct dd_span type)
 {
     struct dd_span body = dd_buf_span(&call->asked.body);
 
-    if (dd_session_suspended(call->wrapped->attached->session)) {
-        end->unwound = true;
-    } else if (call->raised) {
-        end->error = read_failure(call, type);
-        end->invocation = is_retryable(end->error->type);
-    } else if (call->body_error || body.len > DD_RESULT_MAX) {
-        end->error = too_large();
-    } else if (!dd_utf8_valid(body)) {
-        end->error = dd_error_object_new(DD_SPAN("Runtime.InvalidResponse"),
-                                         DD_SPAN("The function's response is not UTF-8"));
+    if (call->raised)
+        return read_failure(call, type);
+    if (call->body_error || body.len > DD_RESULT_MAX)
+        return too_large();
+    if (!dd_utf8_valid(body))
+        return dd_error_object_new(DD_SPAN("Runtime.InvalidResponse"),
+                                   DD_SPAN("The function's response is not UTF-8"));
+    return NULL;
+}
+
+/* Ends the session as its handler would. */
+static void finish(struct dd_front_call *call)
+{
+    struct dd_attached *attached = call->wrapped->attached;
+    struct dd_call end = {.kind = DD_CALL_END};
+
+    call->due_ms = 0;
+    if (dd_session_suspended(attached->session)) {
+        end.unwound = true;
+    } else if (call->failure) {
+        end.error = call->failure;
+        end.invocation = call->raised && is_retryable(call->failure->type);
     } else {
-        end->payload = body;
+        end.payload = dd_buf_span(&call->asked.body);
     }
+    dd_session_finish(attached, &end);
 }
 
 static void end_wrapped(struct dd_front_call *call, struct dd_wrapped *wrapped,
                         struct dd_span type)
 {
-    struct dd_call end = {.kind = DD_CALL_END};
-
     call->kind = CALL_ENDS;
     call->wrapped = wrapped;
+    call->failure = judge(call, type);
     wrapped->call = call;
-    if (wrapped->ended) {
+    if (wrapped->ended)
         tell_end(call);
-    } else if (!wrapped->attached) {
+    else if (wrapped->lost)
         tell_lost(call);
-    } else {
-        read_end(call, type, &end);
-        dd_session_finish(wrapped->attached, &end);
-        dd_error_object_unref(end.error);
-    }
+    else if (wrapped->attached)
+        finish(call);
+    else
+        dd_session_hold(wrapped);
 }
 
 /* An invocation's end. A body that is too large to be passed on is its failure, as Lambda has
@@ -703,6 +742,8 @@ void dd_front_due(struct dd_engine *engine)
             continue;
         if (call->answer.status)
             call_tell(call);
+        else if (call->kind == CALL_ENDS)
+            finish(call);
         else
             call_send(call);
     }

@@ -56,6 +56,7 @@ class Server:
 
         class Quiet(ThreadingHTTPServer):
             daemon_threads = True
+            request_queue_size = 256  # else the kernel drops what comes at once
 
             def handle_error(self, *args: object) -> None:
                 pass  # a client that is gone

@@ -154,7 +154,8 @@ def first_invocation(peer: Strict, other: Strict) -> None:
     request_id, begun = begin(peer)
     session = begun["session"]
     assert other.ask("session.join", key=begun["key"])["session"] == session
-    assert peer.ask("session.operations", session=session) == {"operations": [], "more": False}
+    window = peer.ask("session.operations", session=session)
+    assert window == {"operations": [], "more": False, "gaps": False}
 
     def start(operation: int, context: int, position: int, **params: Any) -> str:
         its = {"operation": operation, "context": context, "position": position, **params}

@@ -132,6 +132,14 @@ def test_an_attached_handler_that_is_to_be_run_again(world: World) -> None:
     assert world.diagnosis("INVOCATION_FAILED")["error_type"]
 
 
+def test_the_state_of_an_attached_handler_is_read_once(world: World) -> None:
+    layer = Wrapped(world, "sequence")
+    event = {"key": "k", "steps": 1100, "wait_every": 1099}
+    assert layer.run(event) == (True, sum(range(1100)))
+    pages = layer.between.pages()
+    assert 0 < len(pages) == len(set(pages))
+
+
 @pytest.mark.parametrize("event", [{}, {"as": "{}"}])
 def test_a_session_that_is_left_open_ends_with_what_is_returned(
     world: World, event: dict[str, Any]
@@ -564,6 +572,16 @@ def test_several_invocations_at_once(stage: Stage) -> None:
     for number in range(20):
         what, _, output = stage.lambda_.end_of(f"r{number}")
         assert what == "response" and json.loads(output["Result"]) == {"n": number}
+
+
+def test_more_that_ask_than_there_is_room_for_wait(stage: Stage) -> None:
+    with ThreadPoolExecutor(150) as pool:
+        served = [pool.submit(stage.next) for _ in range(150)]
+        wait_for("those that have room", lambda: len(stage.lambda_.asked) == 128)
+        for number in range(150):
+            stage.lambda_.give(f"r{number}", {"n": number})
+        given = sorted(one.result()[1]["n"] for one in served)
+    assert given == list(range(150))
 
 
 def test_a_session_that_has_ended_is_the_outcome(stage: Stage) -> None:
