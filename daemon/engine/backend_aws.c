@@ -642,6 +642,18 @@ static void count(struct aws_call *call)
         attached->slowest_ms = took_ms;
 }
 
+static void on_silence(struct aws_call *call, const struct dd_fetch_answer *answer)
+{
+    /* An attempt that the deadline cut short says less than the one before. */
+    if (call->attempts > 0 && now_of(call) + DD_AWS_BACKOFF_MIN_MS >= call->until_ms) {
+        call->attempts++;
+        give_up(call);
+        return;
+    }
+    call->cause = dd_cause_of_outcome(answer->outcome);
+    try_again(call, NULL, answer->text, 0);
+}
+
 static void on_answer(struct dd_fetch_owner *owner, const struct dd_fetch_answer *answer)
 {
     struct aws_call *call = dd_container_of(owner, struct aws_call, owner);
@@ -649,12 +661,11 @@ static void on_answer(struct dd_fetch_owner *owner, const struct dd_fetch_answer
 
     call->fetch = NULL;
     call->redial = !answered;
-    call->cause = dd_cause_of_outcome(answer->outcome);
     count(call);
     if (answered)
         call->aws->used_ms = now_of(call);
     if (!answered)
-        try_again(call, NULL, answer->text, 0);
+        on_silence(call, answer);
     else if (answer->status == 200)
         on_success(call, answer);
     else

@@ -86,10 +86,10 @@
     X(LEVELS, "LEVELS_DIFFER", "pid", "Client and layer are of different times",               \
       "client and extension have no protocol level in common for this call",                   \
       "take the layer and the client from one release, or a later layer")                      \
-    X(TIMEOUT, "SESSION_OPEN", "executionArn requestId", "A step longer than the Timeout",     \
-      "the function's Timeout passed",                                                         \
+    X(TIMEOUT, "SESSION_OPEN", "executionArn requestId steps",                                 \
+      "A step longer than the Timeout", "the function's Timeout passed",                       \
       "give the function a longer Timeout, or do the work in shorter steps")                   \
-    X(EXIT, "SESSION_OPEN", "executionArn requestId",                                          \
+    X(EXIT, "SESSION_OPEN", "executionArn requestId steps",                                    \
       "The process crashes, exits, or has too little memory", "the function's process ended",  \
       "see the function's own lines before this one, and its Max Memory Used")                 \
     X(SHUTDOWN, "SESSION_OPEN", "executionArn requestId",                                      \

@@ -105,7 +105,8 @@ enum dd_level { DD_LEVEL_DEBUG, DD_LEVEL_INFO, DD_LEVEL_WARN, DD_LEVEL_ERROR };
       "One line per invocation of a durable function that the extension served: SUCCEEDED, "   \
       "FAILED, PENDING, or RETRIED, when the function was told to raise. `replayed` "          \
       "operations had ended before, `run` were begun, of them `rerun` again; `awaits` names "  \
-      "those that a PENDING one waits for, the first of them until `next_due`.",               \
+      "those that a PENDING one waits for, the first of them until `next_due`; `steps` those " \
+      "that run again in the next invocation.",                                                \
       "If it failed: look at `error_type`, and at the function's own log; if it has a "        \
       "`cause`: do what `remedy` says.")                                                       \
     X(SESSION_OPEN, WARN, "an invocation did not end",                                         \

@@ -51,110 +51,6 @@ static struct dd_span or_empty(const struct dd_text *text)
     return text ? dd_text_span(text) : DD_SPAN("");
 }
 
-/* --- begin and end ----------------------------------------------------------------------- */
-
-void dd_report_begun(const struct dd_attached *attached)
-{
-    struct dd_engine *engine = attached->engine;
-
-    if (!engine->aws)
-        return;
-    dd_report_tell_lost(engine, DD_SPAN("none"));
-    if (!engine->attached_told)
-        dd_log(engine->config.log, ATTACHED,
-               DD_LOG_TEXT("version", dd_span_cstr(engine->config.version)),
-               DD_LOG_NUMBER("protocol", DD_LEVEL),
-               DD_LOG_TEXT("architecture", dd_span_cstr(DD_ARCHITECTURE)),
-               DD_LOG_TEXT("endpoint", dd_span_cstr(engine->config.aws->endpoint)));
-    engine->attached_told = true;
-    dd_log(engine->config.log, SESSION_BEGUN,
-           DD_LOG_TEXT("executionArn", dd_text_span(attached->arn)),
-           DD_LOG_TEXT("requestId", or_empty(attached->request_id)),
-           DD_LOG_NUMBER("deadline", attached->deadline_ms));
-}
-
-void dd_report_refused(const struct dd_engine *engine, struct dd_span request_id,
-                       const struct dd_error *error)
-{
-    if (engine->aws)
-        dd_log(engine->config.log, EVENT_REFUSED,
-               DD_LOG_TEXT("requestId", request_id.data ? request_id : DD_SPAN("")),
-               DD_LOG_TEXT("error", dd_span_cstr(error->text)),
-               DD_LOG_CAUSE(DD_CAUSE_NO_ENVELOPE));
-}
-
-void dd_report_again(const struct dd_attached *attached, const struct dd_answer *answer)
-{
-    dd_log(attached->engine->config.log, STEP_RERUN,
-           DD_LOG_TEXT("executionArn", dd_text_span(attached->arn)),
-           DD_LOG_TEXT("requestId", or_empty(attached->request_id)),
-           DD_LOG_TEXT("operationId", dd_text_span(answer->again->id)),
-           DD_LOG_TEXT("operationName", or_empty(answer->again->name)),
-           DD_LOG_NUMBER("attempt", answer->attempt));
-}
-
-/* One more member of a JSON array of objects, up to what is its own. */
-static void open_operation(struct dd_buf *out, const struct dd_operation *operation)
-{
-    dd_buf_append_cstr(out, out->len > 1 ? ",{" : "{");
-    dd_buf_append_cstr(out, "\"operationId\":\"");
-    dd_log_escape(out, dd_text_span(operation->id));
-    dd_buf_append_cstr(out, "\",\"operationName\":\"");
-    dd_log_escape(out, or_empty(operation->name));
-    dd_buf_append_byte(out, '"');
-}
-
-/* What a PENDING invocation waits for; sets when the first of it is due, "" for never. */
-static void write_awaited(const struct dd_session *session, struct dd_buf *out, char due[25])
-{
-    const struct dd_operation *awaited[DD_LOG_OPERATIONS_MAX];
-    size_t len = dd_session_awaited(session, awaited, DD_COUNT(awaited));
-
-    due[0] = '\0';
-    if (len > 0 && awaited[0]->due_ms)
-        dd_time_format(awaited[0]->due_ms, due);
-    dd_buf_append_byte(out, '[');
-    for (size_t i = 0; i < len && i < DD_COUNT(awaited); i++) {
-        open_operation(out, awaited[i]);
-        dd_buf_printf(out, ",\"operationType\":\"%s\"}",
-                      dd_operation_type_name(awaited[i]->type));
-    }
-    dd_buf_append_byte(out, ']');
-}
-
-void dd_report_ended(const struct dd_attached *attached, const struct dd_answer *answer)
-{
-    const struct dd_error_object *failure = answer->failure;
-    bool pending = !answer->raise && answer->outcome == DD_EXECUTION_RUNNING;
-    const char *outcome = answer->raise ? "RETRIED"
-                          : pending     ? "PENDING"
-                                        : dd_execution_status_name(answer->outcome);
-    struct dd_session_facts facts = dd_session_facts(attached->session);
-    enum dd_cause cause = facts.revoked ? DD_CAUSE_REVOKED : DD_CAUSE_NONE;
-    struct dd_buf awaits;
-    char next_due[25] = "";
-
-    if (!attached->engine->aws)
-        return;
-    dd_buf_init(&awaits, SIZE_MAX);
-    if (pending && !facts.revoked)
-        write_awaited(attached->session, &awaits, next_due);
-    else
-        dd_buf_append_cstr(&awaits, "[]");
-    dd_log(attached->engine->config.log, SESSION_ENDED,
-           DD_LOG_TEXT("executionArn", dd_text_span(attached->arn)),
-           DD_LOG_TEXT("requestId", or_empty(attached->request_id)),
-           DD_LOG_TEXT("outcome", dd_span_cstr(outcome)),
-           DD_LOG_TEXT("error_type", or_empty(failure ? failure->type : NULL)),
-           DD_LOG_NUMBER("ms", attached->engine->now_ms - attached->began_ms),
-           DD_LOG_NUMBER("replayed", facts.replayed), DD_LOG_NUMBER("run", facts.run),
-           DD_LOG_NUMBER("rerun", facts.rerun), DD_LOG_NUMBER("api_calls", attached->calls),
-           DD_LOG_NUMBER("slowest_ms", attached->slowest_ms),
-           DD_LOG_TEXT("next_due", dd_span_cstr(next_due)),
-           DD_LOG_JSON("awaits", dd_buf_span(&awaits)), DD_LOG_CAUSE(cause));
-    dd_buf_deinit(&awaits);
-}
-
 /* --- interruptions ----------------------------------------------------------------------- */
 
 static void interrupted_free(struct dd_engine *engine, struct interrupted *found)
@@ -207,27 +103,135 @@ static int64_t interrupt(struct dd_engine *engine, struct dd_text *arn,
     return ++found->times;
 }
 
-/* --- what an invocation leaves open ------------------------------------------------------- */
+/* One more member of a JSON array of objects, up to what is its own. */
+static void open_operation(struct dd_buf *out, const struct dd_operation *operation)
+{
+    dd_buf_append_cstr(out, out->len > 1 ? ",{" : "{");
+    dd_buf_append_cstr(out, "\"operationId\":\"");
+    dd_log_escape(out, dd_text_span(operation->id));
+    dd_buf_append_cstr(out, "\",\"operationName\":\"");
+    dd_log_escape(out, or_empty(operation->name));
+    dd_buf_append_byte(out, '"');
+}
 
-static void write_steps(const struct dd_attached *attached, struct lost *lost)
+/* The attempts that are cut off now; returns how many there are. */
+static int64_t write_steps(const struct dd_attached *attached, struct dd_buf *out)
 {
     struct dd_engine *engine = attached->engine;
     struct dd_attempt open[DD_LOG_OPERATIONS_MAX];
     size_t len = dd_session_open(attached->session, open, DD_COUNT(open));
 
-    lost->open_steps = (int64_t)len;
-    dd_buf_init(&lost->steps, SIZE_MAX);
-    dd_buf_append_byte(&lost->steps, '[');
+    dd_buf_append_byte(out, '[');
     for (size_t i = 0; i < len && i < DD_COUNT(open); i++) {
-        open_operation(&lost->steps, open[i].operation);
-        dd_buf_printf(&lost->steps,
-                      ",\"attempt\":%" PRIu32 ",\"ms\":%" PRId64 ",\"interruptions\":%" PRId64
-                      "}",
-                      open[i].attempt, engine->now_ms - open[i].run_ms,
-                      interrupt(engine, attached->arn, &open[i]));
+        open_operation(out, open[i].operation);
+        dd_buf_printf(
+            out, ",\"attempt\":%" PRIu32 ",\"ms\":%" PRId64 ",\"interruptions\":%" PRId64 "}",
+            open[i].attempt, engine->now_ms - open[i].run_ms,
+            interrupt(engine, attached->arn, &open[i]));
     }
-    dd_buf_append_byte(&lost->steps, ']');
+    dd_buf_append_byte(out, ']');
+    return (int64_t)len;
 }
+
+/* --- begin and end ----------------------------------------------------------------------- */
+
+void dd_report_begun(const struct dd_attached *attached)
+{
+    struct dd_engine *engine = attached->engine;
+
+    if (!engine->aws)
+        return;
+    dd_report_tell_lost(engine, DD_SPAN("none"));
+    if (!engine->attached_told)
+        dd_log(engine->config.log, ATTACHED,
+               DD_LOG_TEXT("version", dd_span_cstr(engine->config.version)),
+               DD_LOG_NUMBER("protocol", DD_LEVEL),
+               DD_LOG_TEXT("architecture", dd_span_cstr(DD_ARCHITECTURE)),
+               DD_LOG_TEXT("endpoint", dd_span_cstr(engine->config.aws->endpoint)));
+    engine->attached_told = true;
+    dd_log(engine->config.log, SESSION_BEGUN,
+           DD_LOG_TEXT("executionArn", dd_text_span(attached->arn)),
+           DD_LOG_TEXT("requestId", or_empty(attached->request_id)),
+           DD_LOG_NUMBER("deadline", attached->deadline_ms));
+}
+
+void dd_report_refused(const struct dd_engine *engine, struct dd_span request_id,
+                       const struct dd_error *error)
+{
+    if (engine->aws)
+        dd_log(engine->config.log, EVENT_REFUSED,
+               DD_LOG_TEXT("requestId", request_id.data ? request_id : DD_SPAN("")),
+               DD_LOG_TEXT("error", dd_span_cstr(error->text)),
+               DD_LOG_CAUSE(DD_CAUSE_NO_ENVELOPE));
+}
+
+void dd_report_again(const struct dd_attached *attached, const struct dd_answer *answer)
+{
+    dd_log(attached->engine->config.log, STEP_RERUN,
+           DD_LOG_TEXT("executionArn", dd_text_span(attached->arn)),
+           DD_LOG_TEXT("requestId", or_empty(attached->request_id)),
+           DD_LOG_TEXT("operationId", dd_text_span(answer->again->id)),
+           DD_LOG_TEXT("operationName", or_empty(answer->again->name)),
+           DD_LOG_NUMBER("attempt", answer->attempt));
+}
+
+/* What a PENDING invocation waits for; sets when the first of it is due, "" for never. */
+static void write_awaited(const struct dd_session *session, struct dd_buf *out, char due[25])
+{
+    const struct dd_operation *awaited[DD_LOG_OPERATIONS_MAX];
+    size_t len = dd_session_awaited(session, awaited, DD_COUNT(awaited));
+
+    due[0] = '\0';
+    if (len > 0 && awaited[0]->due_ms)
+        dd_time_format(awaited[0]->due_ms, due);
+    dd_buf_append_byte(out, '[');
+    for (size_t i = 0; i < len && i < DD_COUNT(awaited); i++) {
+        open_operation(out, awaited[i]);
+        dd_buf_printf(out, ",\"operationType\":\"%s\"}",
+                      dd_operation_type_name(awaited[i]->type));
+    }
+    dd_buf_append_byte(out, ']');
+}
+
+void dd_report_ended(const struct dd_attached *attached, const struct dd_answer *answer)
+{
+    const struct dd_error_object *failure = answer->failure;
+    bool pending = !answer->raise && answer->outcome == DD_EXECUTION_RUNNING;
+    const char *outcome = answer->raise ? "RETRIED"
+                          : pending     ? "PENDING"
+                                        : dd_execution_status_name(answer->outcome);
+    struct dd_session_facts facts = dd_session_facts(attached->session);
+    enum dd_cause cause = facts.revoked ? DD_CAUSE_REVOKED : DD_CAUSE_NONE;
+    struct dd_buf awaits, steps;
+    char next_due[25] = "";
+    int64_t open_steps;
+
+    if (!attached->engine->aws)
+        return;
+    dd_buf_init(&awaits, SIZE_MAX);
+    dd_buf_init(&steps, SIZE_MAX);
+    open_steps = write_steps(attached, &steps);
+    if (pending && !facts.revoked)
+        write_awaited(attached->session, &awaits, next_due);
+    else
+        dd_buf_append_cstr(&awaits, "[]");
+    dd_log(attached->engine->config.log, SESSION_ENDED,
+           DD_LOG_TEXT("executionArn", dd_text_span(attached->arn)),
+           DD_LOG_TEXT("requestId", or_empty(attached->request_id)),
+           DD_LOG_TEXT("outcome", dd_span_cstr(outcome)),
+           DD_LOG_TEXT("error_type", or_empty(failure ? failure->type : NULL)),
+           DD_LOG_NUMBER("ms", attached->engine->now_ms - attached->began_ms),
+           DD_LOG_NUMBER("replayed", facts.replayed), DD_LOG_NUMBER("run", facts.run),
+           DD_LOG_NUMBER("rerun", facts.rerun), DD_LOG_NUMBER("api_calls", attached->calls),
+           DD_LOG_NUMBER("slowest_ms", attached->slowest_ms),
+           DD_LOG_TEXT("next_due", dd_span_cstr(next_due)),
+           DD_LOG_JSON("awaits", dd_buf_span(&awaits)), DD_LOG_NUMBER("open_steps", open_steps),
+           DD_LOG_JSON("steps", dd_buf_span(&steps)), DD_LOG_CAUSE(cause));
+    dd_buf_deinit(&awaits);
+    dd_buf_deinit(&steps);
+}
+
+/* --- what an invocation leaves open ------------------------------------------------------- */
 
 static struct lost *lost_new(const struct dd_attached *attached, bool ended)
 {
@@ -243,7 +247,8 @@ static struct lost *lost_new(const struct dd_attached *attached, bool ended)
     lost->left_ms = deadline_ms ? deadline_ms - now_ms : 0;
     lost->late = deadline_ms && deadline_ms <= now_ms;
     lost->told_ms = now_ms + DD_LOST_WAIT_MS;
-    write_steps(attached, lost);
+    dd_buf_init(&lost->steps, SIZE_MAX);
+    lost->open_steps = write_steps(attached, &lost->steps);
     return lost;
 }
 

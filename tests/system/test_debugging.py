@@ -278,6 +278,9 @@ def stopped(world: World) -> Line:
     line = line_of(layer, "API_FAILED")
     assert line["retryable"] == 1 and line["error"] == "Invalid checkpoint token"
     assert world.describe("-")["Status"] == "STOPPED"
+    ended = wait_for("the end", lambda: layer.logged("SESSION_ENDED"))[0]
+    assert (ended["outcome"], ended["open_steps"]) == ("RETRIED", 1)
+    assert ended["steps"][0]["operationName"] == "block"
     close(layer)
     return line
 
@@ -593,7 +596,7 @@ def test_the_queries_find_their_cases_and_no_other(log: list[Line]) -> None:
     assert sorted(queries()) == ["failed", "re-run", "slow", "stuck"]
     (stuck,) = found("stuck", log)
     assert case_of(stuck) == "stuck"
-    assert (stuck["last"], stuck["awaits"], stuck["due"]) == ("PENDING", "approval", "")
+    assert (stuck["state"], stuck["awaits"], stuck["due"]) == ("PENDING", "approval", "")
     failed = {case_of(row): row for row in found("failed", log)}
     assert failed.keys() == {"failed", "interrupted"}
     assert failed["failed"]["outcome"] == "FAILED"
@@ -627,6 +630,6 @@ def test_one_line_for_each_invocation(world: World) -> None:
     (awaited,) = first["awaits"]
     assert (awaited["operationName"], awaited["operationType"]) == ("cooling_off", "WAIT")
     assert first["timestamp"] < first["next_due"] <= second["timestamp"]
-    assert second["awaits"] == [] and second["next_due"] == ""
+    assert second["awaits"] == second["steps"] == [] and second["next_due"] == ""
     assert first["requestId"] and first["requestId"] != second["requestId"]
     assert first["cause"] == second["cause"] == ""

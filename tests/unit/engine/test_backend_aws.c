@@ -640,6 +640,25 @@ static void test_the_service_takes_no_more(void **state)
     assert_has(world, "\"cause\":\"the service takes no more from this invocation\"");
 }
 
+static void test_the_attempt_before_the_deadline_does_not_hide_the_cause(void **state)
+{
+    struct world *world = *state;
+
+    begin(world, "", 1000);
+    start(world);
+    refuse(world, 500, "ServiceException", NULL);
+    (void)wait_on(world);
+    world->now_ms = BEGIN_MS + 1000 - DD_AWS_MARGIN_MS - 1;
+    answer_with(
+        world,
+        (struct dd_fetch_answer){.outcome = DD_FETCH_UNREACHABLE, .text = "not connected"},
+        (struct headers){0});
+    assert_true(logged(world, "API_FAILED"));
+    assert_has(world, "\"error_type\":\"ServiceException\"");
+    assert_has(world, "\"cause\":\"the service failed\"");
+    assert_has(world, "\"attempts\":2");
+}
+
 /* Validation quotes what it does not take. */
 static void test_values_are_not_logged(void **state)
 {
@@ -755,6 +774,7 @@ int main(void)
         TEST(test_interruptions_in_a_row),
         TEST(test_what_a_pending_invocation_awaits),
         TEST(test_the_service_takes_no_more),
+        TEST(test_the_attempt_before_the_deadline_does_not_hide_the_cause),
         TEST(test_values_are_not_logged),
         TEST(test_a_call_of_another_level_is_told_of_once),
         TEST(test_a_wrong_clock_is_no_failure),
