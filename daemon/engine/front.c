@@ -59,8 +59,7 @@ enum call_kind {
     CALL_PASSED,
     CALL_NEXT,
     CALL_ENDS,   /* an invocation of a durable function */
-    CALL_FAILED, /* a `next` whose event the function can't be given: its failure is told first
-                  */
+    CALL_FAILED, /* a `next` without an input: the invocation's failure is told first */
 };
 
 /* Freed by its answer, or with its peer. */
@@ -71,12 +70,11 @@ struct dd_front_call {
     struct dd_fetch_owner owner;
     void *fetch; /* under way; NULL: none is */
     enum call_kind kind;
-    bool raised; /* the runtime posts an error */
-    struct dd_error_object
-        *failure;         /* that an invocation ends with; NULL: with what is asked */
-    struct message asked; /* by the runtime */
-    int body_error;       /* of that; 0: its body is there */
-    struct message ours;  /* asked in its place, when `own` */
+    bool raised;                     /* the runtime posts an error */
+    struct dd_error_object *failure; /* of the function; NULL: it returned */
+    struct message asked;            /* by the runtime */
+    int body_error;                  /* of that; 0: its body is there */
+    struct message ours;             /* asked in its place, when `own` */
     bool own;
     struct message answer;
     struct dd_wrapped *wrapped; /* that it waits for; NULL: it does not */

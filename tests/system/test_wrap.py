@@ -546,6 +546,24 @@ def test_an_input_on_a_later_page(stage: Stage) -> None:
     assert stage.lambda_.end_of("r1")[::2] == ("response", output)
 
 
+def test_an_answer_waits_for_the_rest_of_the_state(stage: Stage) -> None:
+    """What ends an invocation must know that nothing was recorded that it contradicts."""
+    event = envelope("one", {})
+    event["InitialExecutionState"]["NextMarker"] = "m"
+    stage.service.faults.append(Between.says(200, b'{"Operations": []}'))
+    stage.lambda_.give("r1", event)
+    stage.next()
+    assert stage.service.seen == []
+    assert stage.post("r1", "response", 1) == 202
+    assert stage.lambda_.end_of("r1")[2]["Status"] == "SUCCEEDED"
+    stage.service.faults.append(Between.refuses(403, "AccessDeniedException", "not yours"))
+    stage.lambda_.give("r2", event)
+    stage.next()
+    assert stage.post("r2", "response", 1) == 202
+    what, _, error = stage.lambda_.end_of("r2")
+    assert what == "error" and "not yours" in error["errorMessage"]
+
+
 def test_without_an_input_the_event_is_an_empty_object(stage: Stage) -> None:
     event = envelope("one", None)
     del event["InitialExecutionState"]["Operations"][0]["ExecutionDetails"]
