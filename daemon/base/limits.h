@@ -279,3 +279,7 @@
  * an invocation that leaves more open is seen by its number of them. */
 #define DD_INTERRUPTED_MAX 256
 #define DD_LOG_OPERATIONS_MAX 8
+/* Of a name in such a line, and of a request id: what the service takes of a name in ASCII, and
+ * so that no line is too long to be written. Lambda's request ids have 36 bytes. */
+#define DD_LOG_NAME_MAX 256
+#define DD_REQUEST_ID_MAX 128

@@ -551,6 +551,8 @@ void dd_report_begun(const struct dd_attached *attached);
 void dd_report_refused(const struct dd_engine *engine, struct dd_span request_id,
                        const struct dd_error *error);
 void dd_report_ended(const struct dd_attached *attached, const struct dd_answer *answer);
+/* session.begin is refused: its state cannot be had. */
+void dd_report_begin_failed(const struct dd_attached *attached, const struct dd_error *error);
 
 /* A step runs again, in every mode. */
 void dd_report_again(const struct dd_attached *attached, const struct dd_answer *answer);

@@ -10,6 +10,7 @@
 
 #include "base/alloc.h"
 #include "base/limits.h"
+#include "base/utf8.h"
 #include "engine/cause.h"
 #include "proto/level.h"
 
@@ -103,14 +104,15 @@ static int64_t interrupt(struct dd_engine *engine, struct dd_text *arn,
     return ++found->times;
 }
 
-/* One more member of a JSON array of objects, up to what is its own. */
+/* One more member of a JSON array of objects, up to what is its own. The service has not seen
+ * each name, and would refuse a long one. */
 static void open_operation(struct dd_buf *out, const struct dd_operation *operation)
 {
     dd_buf_append_cstr(out, out->len > 1 ? ",{" : "{");
     dd_buf_append_cstr(out, "\"operationId\":\"");
     dd_log_escape(out, dd_text_span(operation->id));
     dd_buf_append_cstr(out, "\",\"operationName\":\"");
-    dd_log_escape(out, or_empty(operation->name));
+    dd_log_escape(out, dd_utf8_cut(or_empty(operation->name), DD_LOG_NAME_MAX));
     dd_buf_append_byte(out, '"');
 }
 
@@ -229,6 +231,20 @@ void dd_report_ended(const struct dd_attached *attached, const struct dd_answer 
            DD_LOG_JSON("steps", dd_buf_span(&steps)), DD_LOG_CAUSE(cause));
     dd_buf_deinit(&awaits);
     dd_buf_deinit(&steps);
+}
+
+void dd_report_begin_failed(const struct dd_attached *attached, const struct dd_error *error)
+{
+    struct dd_answer answer = {.raise = true};
+
+    if (!attached->session) {
+        dd_report_refused(attached->engine, or_empty(attached->request_id), error);
+        return;
+    }
+    answer.failure = dd_error_object_new(dd_span_cstr(dd_error_name(error->code)),
+                                         dd_span_cstr(error->text));
+    dd_report_ended(attached, &answer);
+    dd_error_object_unref(answer.failure);
 }
 
 /* --- what an invocation leaves open ------------------------------------------------------- */

@@ -128,6 +128,12 @@ static void tell_wrapped(const struct dd_attached *attached, const struct dd_ans
         dd_wrapped_refused(wrapped, answer->error);
 }
 
+/* Who is refused then is the one that begins it. */
+static bool has_begun(const struct dd_attached *attached)
+{
+    return attached->session && !dd_session_ended(attached->session);
+}
+
 static void on_answer(void *user, const struct dd_answer *answer)
 {
     struct dd_attached *attached = user;
@@ -135,6 +141,8 @@ static void on_answer(void *user, const struct dd_answer *answer)
 
     if (answer->kind == DD_ANSWER_ENDED)
         dd_report_ended(attached, answer);
+    else if (answer->kind == DD_ANSWER_ERROR && !has_begun(attached))
+        dd_report_begin_failed(attached, answer->error);
     if (attached->wrapped)
         tell_wrapped(attached, answer, !pending);
     if (!pending)
@@ -288,6 +296,9 @@ int dd_session_method_begin(struct dd_pending *pending, const struct dd_begin *c
     if (pending->peer->sessions_len >= DD_CONNECTION_SESSIONS_MAX)
         return dd_fail(error, DD_TOO_MANY_REQUESTS, "too many sessions on one connection: %d",
                        DD_CONNECTION_SESSIONS_MAX);
+    if (call->request_id.len > DD_REQUEST_ID_MAX)
+        return dd_fail(error, DD_INVALID_PARAMETER, "request_id: longer than %d bytes",
+                       DD_REQUEST_ID_MAX);
     rc = find_event(by.engine, call, &by.wrapped, &event, error);
     if (rc) {
         dd_report_refused(by.engine, call->request_id, error);
@@ -295,7 +306,8 @@ int dd_session_method_begin(struct dd_pending *pending, const struct dd_begin *c
     }
     attached = attach(&by, by.wrapped ? &by.wrapped->event : &event, call);
     dd_event_deinit(&event);
-    dd_report_begun(attached);
+    if (has_begun(attached))
+        dd_report_begun(attached);
     settle(attached);
     return 0;
 }

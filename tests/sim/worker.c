@@ -89,7 +89,8 @@ static void handler_gone(void *owner, struct handler *handler)
 
 static void invoke(struct worker *worker, const msgpack_object *invocation)
 {
-    char request_id[64], function[64], event[4096];
+    char request_id[64], function[64];
+    static char event[256 * 1024]; /* UpdatedOperationIds may be many */
 
     member_text(invocation, "request_id", request_id, sizeof request_id);
     member_text(invocation, "function", function, sizeof function);

@@ -180,6 +180,23 @@ def test_the_handler_begins_before_the_last_page(world: World) -> None:
     assert sorted(ran) == sorted(f"k:{number}" for number in range(1100))
 
 
+def test_what_is_on_a_page_that_cannot_be_had_does_not_run(world: World) -> None:
+    layer = Layer(world, "begins_often")
+
+    def refused(request: Any, body: bytes) -> bool:
+        if request.command == "POST":
+            layer.between.faults.appendleft(refused)
+            return False
+        wait_for("the handler", lambda: world.noted().count("begun") == 3)
+        return Between.refuses(400, "InvalidParameterValueException")(request, body)
+
+    layer.between.faults.append(refused)
+    good, error = layer.run({"key": "k", "steps": 1100, "wait_every": 1099})
+    assert (good, error["errorType"]) == (False, "InvalidParameterValueException")
+    ran = [note for note in world.noted() if note != "begun"]
+    assert sorted(ran) == sorted(f"k:{number}" for number in range(1100))
+
+
 def test_a_large_result_is_recorded_by_the_service(world: World) -> None:
     layer = Layer(world, "big_result")
     good, result = layer.run({})

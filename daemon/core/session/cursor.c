@@ -132,5 +132,5 @@ void cursor_window(struct dd_session *session, struct dd_answer *window)
     window->entries = session->entries ? session->entries + begin : NULL;
     window->entries_len = session->entries_at - begin;
     window->more = session->entries_at < session->entries_len || session->loading;
-    window->gaps = session->entries_len < session->loaded_len || session->loading;
+    window->gaps = session->entries_len < session->loaded_len || !session->whole;
 }

@@ -355,6 +355,8 @@ static const char *bad_start(struct dd_session *session, const struct unit *cont
         return "seconds: must be at least 1";
     if (call->type == DD_TYPE_CHAINED_INVOKE && !call->function.data)
         return "function: is missing";
+    if (call->is_virtual && call->type != DD_TYPE_CONTEXT)
+        return "virtual: is for a CONTEXT";
     if (call->is_batch && call->is_virtual)
         return "batch: a virtual context has none";
     if (session->units.len >= DD_SESSION_HANDLES_MAX)

@@ -275,6 +275,7 @@ static void page(struct dd_session *session, const struct dd_operation *operatio
     session->loading = true;
     merge_all(session, operations, len);
     session->loading = marker.len > 0;
+    session->whole = !session->loading;
     if (session->loading) {
         session->flight = true;
         session->effects.load(session->effects.user, dd_text_span(session->token), marker);

@@ -109,6 +109,7 @@ struct dd_session {
     size_t loaded_len;        /* of them, operations of earlier invocations */
     struct record *execution; /* NULL until loaded */
     bool loading;             /* pages of the state are still to come */
+    bool whole;               /* the last has come; a page that could not be had never does */
     struct dd_list held;      /* calls that wait for them */
     bool observe;
     struct dd_operation *changed; /* since the last answer, when observed */

@@ -755,6 +755,57 @@ static void test_a_wrong_clock_is_no_failure(void **state)
     assert_true(said(world, "InvalidSignatureException"));
 }
 
+/* --- what cannot begin, and names that nobody has refused yet ------------------------------
+ */
+
+static void test_a_state_that_cannot_be_had_is_an_invocation_too(void **state)
+{
+    struct world *world = *state;
+
+    begin(world, "m", 30000);
+    refuse(world, 403, "AccessDeniedException", NULL);
+    turn(world);
+    assert_true(said(world, "InvalidParameterValueException"));
+    assert_true(logged(world, "SESSION_ENDED"));
+    assert_has(world, "\"outcome\":\"RETRIED\"");
+}
+
+static void test_an_event_without_an_execution_has_one_line(void **state)
+{
+    struct world *world = *state;
+
+    call(world, "session.begin",
+         json_pack(
+             "{s:s,s:s}", "event",
+             "{\"DurableExecutionArn\":\"arn:aws:lambda:r:1:function:f:1/durable-execution/"
+             "n/i\",\"CheckpointToken\":\"t\",\"InitialExecutionState\":{"
+             "\"Operations\":[]}}",
+             "profile", "python"));
+    assert_true(said(world, "the state has no EXECUTION operation"));
+    assert_true(logged(world, "EVENT_REFUSED"));
+    assert_false(logged(world, "SESSION_BEGUN"));
+}
+
+static void test_no_line_is_lost_for_its_length(void **state)
+{
+    struct world *world = *state;
+    char name[30000];
+
+    memset(name, '\1', sizeof name - 1);
+    name[sizeof name - 1] = '\0';
+    begin(world, "", 30000);
+    call(world, "session.start",
+         json_pack("{s:i,s:i,s:i,s:i,s:s,s:s}", "session", 1, "operation", 1, "context", 0,
+                   "position", 1, "type", "STEP", "name", name));
+    dd_engine_disconnect(world->engine, world->peer, world->now_ms);
+    dd_engine_report_open(world->engine, DD_SPAN("timeout"), world->now_ms);
+    assert_true(logged(world, "SESSION_OPEN"));
+    connect_peer(world);
+    call(world, "session.begin",
+         json_pack("{s:s,s:s,s:s}", "event", "{}", "profile", "python", "request_id", name));
+    assert_true(said(world, "request_id: longer than 128 bytes"));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -778,6 +829,9 @@ int main(void)
         TEST(test_values_are_not_logged),
         TEST(test_a_call_of_another_level_is_told_of_once),
         TEST(test_a_wrong_clock_is_no_failure),
+        TEST(test_a_state_that_cannot_be_had_is_an_invocation_too),
+        TEST(test_an_event_without_an_execution_has_one_line),
+        TEST(test_no_line_is_lost_for_its_length),
         cmocka_unit_test_teardown(test_keys_are_renewed_before_they_expire, teardown),
     };
 
