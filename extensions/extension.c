@@ -8,7 +8,6 @@
 #include "extensions/extension.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/prctl.h>
@@ -20,6 +19,7 @@
 #include "base/limits.h"
 #include "engine/engine.h"
 #include "extensions/events.h"
+#include "io/aws_env.h"
 #include "io/fetch_curl.h"
 #include "io/server_uv.h"
 #include "io/system.h"
@@ -33,7 +33,8 @@ struct extension {
     uv_loop_t loop;
     struct dd_log log;
     struct dd_aws_config aws;
-    struct dd_buf endpoint, keys_url; /* end in a NUL */
+    struct dd_aws_env env;
+    struct dd_buf endpoint; /* ends in a NUL */
     struct dd_engine *engine;
     struct dd_server *server; /* NULL: handlers cannot attach */
     struct dd_fetcher *fetcher;
@@ -237,29 +238,21 @@ static void close_all(struct extension *extension)
     uv_run(&extension->loop, UV_RUN_DEFAULT);
     dd_assert(uv_loop_close(&extension->loop) == 0);
     dd_buf_deinit(&extension->endpoint);
-    dd_buf_deinit(&extension->keys_url);
+    dd_aws_env_deinit(&extension->env);
     dd_free(extension);
 }
 
 /* --- start ------------------------------------------------------------------------------- */
 
-/* A variable of the environment; NULL when it is not there, or empty. */
-static const char *variable(const char *name)
-{
-    const char *value = getenv(name);
-
-    return value && *value ? value : NULL;
-}
-
 /* Lambda's levels are ours, and two more; an unknown one must not keep a function from its
  * invocations. */
 static enum dd_level find_level(void)
 {
-    const char *name = variable("DURABLED_LOG_LEVEL");
+    const char *name = dd_variable("DURABLED_LOG_LEVEL");
     enum dd_level level;
 
     if (!name)
-        name = variable("AWS_LAMBDA_LOG_LEVEL");
+        name = dd_variable("AWS_LAMBDA_LOG_LEVEL");
     if (!name)
         return DD_LEVEL_INFO;
     if (strcasecmp(name, "TRACE") == 0)
@@ -269,83 +262,30 @@ static enum dd_level find_level(void)
     return dd_level_parse(dd_span_cstr(name), &level) ? level : DD_LEVEL_INFO;
 }
 
-static void find_endpoint(struct extension *extension)
+static void find_aws(struct extension *extension)
 {
-    const char *ignored = variable("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS");
-    const char *given = variable("AWS_ENDPOINT_URL_LAMBDA");
-    struct dd_buf *url = &extension->endpoint;
+    const struct dd_aws_env *env = &extension->env;
+    struct dd_error error;
 
-    extension->aws.region = variable("AWS_REGION");
-    if (!extension->aws.region)
-        extension->aws.region = variable("AWS_DEFAULT_REGION");
-    if (!extension->aws.region)
-        extension->aws.region = "us-east-1";
-    if (!given)
-        given = variable("AWS_ENDPOINT_URL");
-    if (ignored && strcasecmp(ignored, "true") == 0)
-        given = NULL;
-    dd_buf_init(url, SIZE_MAX);
-    if (given)
-        dd_buf_append_cstr(url, given);
-    else
-        dd_buf_printf(url, "https://lambda.%s.amazonaws.com%s", extension->aws.region,
-                      strncmp(extension->aws.region, "cn-", 3) == 0 ? ".cn" : "");
-    while (url->len > 0 && url->data[url->len - 1] == '/')
-        url->len--;
-    dd_buf_append_byte(url, '\0');
-    extension->aws.endpoint = url->data;
-}
-
-/* Keys go over the network in the clear to this machine and to the addresses of AWS's agents
- * only, as AWS's SDKs have it. */
-static bool may_tell_keys(const char *url)
-{
-    static const char *const hosts[] = {"localhost",     "127.0.0.1",      "[::1]",
-                                        "169.254.170.2", "169.254.170.23", "[fd00:ec2::23]"};
-    const char *host = url + 7;
-
-    if (strncmp(url, "https://", 8) == 0)
-        return true;
-    if (strncmp(url, "http://", 7) != 0)
-        return false;
-    for (size_t i = 0; i < DD_COUNT(hosts); i++) {
-        size_t len = strlen(hosts[i]);
-
-        if (strncmp(host, hosts[i], len) == 0 && strchr(":/?", host[len]))
-            return true;
-    }
-    return false;
-}
-
-static void find_keys(struct extension *extension)
-{
-    struct dd_aws_config *aws = &extension->aws;
-    const char *relative = variable("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI");
-    const char *full = variable("AWS_CONTAINER_CREDENTIALS_FULL_URI");
-
-    aws->access_key = variable("AWS_ACCESS_KEY_ID");
-    aws->secret_key = variable("AWS_SECRET_ACCESS_KEY");
-    aws->session_token = variable("AWS_SESSION_TOKEN");
-    dd_buf_init(&extension->keys_url, SIZE_MAX);
-    if ((aws->access_key && aws->secret_key) || (!relative && !full))
-        return;
-    dd_buf_printf(&extension->keys_url, "%s%s", relative ? "http://169.254.170.2" : "",
-                  relative ? relative : full);
-    dd_buf_append_byte(&extension->keys_url, '\0');
-    if (!may_tell_keys(extension->keys_url.data)) {
-        dd_log(&extension->log, KEYS_FAILED,
-               DD_LOG_TEXT("error", DD_SPAN("AWS_CONTAINER_CREDENTIALS_FULL_URI is neither of "
-                                            "this machine nor https")));
-        return;
-    }
-    aws->keys_url = extension->keys_url.data;
-    aws->keys_authorization = variable("AWS_CONTAINER_AUTHORIZATION_TOKEN");
-    aws->keys_authorization_file = variable("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE");
+    if (dd_aws_env_read(&extension->env, &error) != 0)
+        dd_log(&extension->log, KEYS_FAILED, DD_LOG_TEXT("error", dd_span_cstr(error.text)));
+    extension->aws = (struct dd_aws_config){
+        .region = env->region ? env->region : "us-east-1",
+        .access_key = env->access_key,
+        .secret_key = env->secret_key,
+        .session_token = env->session_token,
+        .keys_url = env->keys_url,
+        .keys_authorization = env->keys_authorization,
+        .keys_authorization_file = env->keys_authorization_file,
+    };
+    dd_buf_init(&extension->endpoint, SIZE_MAX);
+    dd_aws_endpoint(env->endpoint, extension->aws.region, &extension->endpoint);
+    extension->aws.endpoint = extension->endpoint.data;
 }
 
 static const char *find_socket(void)
 {
-    const char *path = variable("DURABLED_SOCKET");
+    const char *path = dd_variable("DURABLED_SOCKET");
 
     return path ? path : SOCKET;
 }
@@ -399,7 +339,7 @@ static void open_events(struct extension *extension, const char *file)
     const char *slash = strrchr(file, '/');
     struct dd_events_config config = {
         .loop = &extension->loop,
-        .api = variable("AWS_LAMBDA_RUNTIME_API"),
+        .api = dd_variable("AWS_LAMBDA_RUNTIME_API"),
         .name = slash ? slash + 1 : file,
         .user = extension,
         .registered = on_registered,
@@ -416,7 +356,7 @@ static void open_events(struct extension *extension, const char *file)
 bool dd_extension_wanted(int argc, char **argv)
 {
     if (argc == 1)
-        return variable("AWS_LAMBDA_RUNTIME_API") != NULL;
+        return dd_variable("AWS_LAMBDA_RUNTIME_API") != NULL;
     return argc == 2 && strcmp(argv[1], DD_EXTENSION) == 0;
 }
 
@@ -431,8 +371,7 @@ int dd_extension_run(char **argv)
     dd_assert(uv_loop_init(&extension->loop) == 0);
     extension->fetcher = dd_fetcher_new(
         &extension->loop, &(struct dd_fetch_events){.user = extension, .fetched = on_fetched});
-    find_endpoint(extension);
-    find_keys(extension);
+    find_aws(extension);
     open_engine(extension);
     open_socket(extension);
     open_events(extension, argv[0]);

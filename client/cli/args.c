@@ -22,6 +22,8 @@ enum verb_bit {
     CALLBACK = 512,
     ENV = 1024,
     EVERY = 2047,
+    /* Those that AWS's API answers too. */
+    AWS = LS | SHOW | HISTORY | CALLBACK | STOP,
 };
 
 static const struct verb {
@@ -32,7 +34,7 @@ static const struct verb {
     const char *help;
 } verbs[] = {
     {"start", START, 1, 1, "FUNCTION", "Start an execution; print its ARN and name"},
-    {"ls", LS, 0, 0, "", "List executions, newest first"},
+    {"ls", LS, 0, 1, "[FUNCTION]", "List executions, newest first"},
     {"show", SHOW, 1, 1, "EXECUTION", "What it did, and why it stands where it stands"},
     {"history", HISTORY, 1, 1, "EXECUTION", "Every event, as a timeline"},
     {"callback", CALLBACK, 2, 3, "ACTION ID|EXECUTION [NAME]",
@@ -62,6 +64,9 @@ enum {
     OPTION_LIMIT,
     OPTION_ERROR_TYPE,
     OPTION_ERROR_MESSAGE,
+    OPTION_AWS,
+    OPTION_ENDPOINT,
+    OPTION_REGION,
     OPTION_VERSION,
 };
 
@@ -76,8 +81,9 @@ static const struct row {
      "Name of the execution; the same again starts no other"},
     {"payload", OPTION_PAYLOAD, "TEXT|@FILE|-", START | CALLBACK,
      "Input (JSON), or a callback's result; a file; standard input"},
-    {"error-type", OPTION_ERROR_TYPE, "TYPE", CALLBACK, "ErrorType, for fail"},
-    {"error-message", OPTION_ERROR_MESSAGE, "TEXT", CALLBACK, "ErrorMessage, for fail"},
+    {"error-type", OPTION_ERROR_TYPE, "TYPE", CALLBACK | STOP, "ErrorType, for fail and stop"},
+    {"error-message", OPTION_ERROR_MESSAGE, "TEXT", CALLBACK | STOP,
+     "ErrorMessage, for fail and stop"},
     {"wait", OPTION_WAIT, NULL, START, "Wait for the end; print the result, exit by outcome"},
     {"status", OPTION_STATUS, "STATUS", LS, "RUNNING, SUCCEEDED, FAILED, TIMED_OUT, STOPPED"},
     {"function", OPTION_FUNCTION, "NAME", LS, "Only executions of this function"},
@@ -89,6 +95,9 @@ static const struct row {
     {"follow", 'f', NULL, LOGS, "Go on until the execution ends"},
     {"json", OPTION_JSON, NULL, EVERY, "For programs: one JSON document, or one a line"},
     {"socket", OPTION_SOCKET, "PATH", EVERY, "The daemon's socket, instead of searching it"},
+    {"aws", OPTION_AWS, NULL, AWS, "Ask AWS's API, not a daemon; with the keys of AWS's tools"},
+    {"endpoint", OPTION_ENDPOINT, "URL", AWS, "The same, with the API at this URL"},
+    {"region", OPTION_REGION, "NAME", AWS, "Its region, where no ARN tells it"},
     {"help", 'h', NULL, EVERY, "This text; after a verb, that verb's"},
     {"version", OPTION_VERSION, NULL, EVERY, "Print the version"},
 };
@@ -145,7 +154,7 @@ void args_help(FILE *out, const char *name)
     }
     if (!verb || verb->bit & (SHOW | HISTORY | STOP | LOGS | CALLBACK))
         fprintf(out, "\nEXECUTION is an ARN, an execution id, a name, or - for the one started "
-                     "last\n(never for stop).\n");
+                     "last\n(never for stop). With --aws it is an ARN.\n");
     fprintf(out, "\nOptions\n");
     for (size_t i = 0; i < COUNT(rows); i++)
         if (!verb || rows[i].verbs & (int)verb->bit)
@@ -258,6 +267,20 @@ static bool take_option(struct args *args, int value, const char *argument,
     case OPTION_SOCKET:
         args->socket = argument;
         return true;
+    case OPTION_AWS:
+        args->aws = true;
+        return true;
+    case OPTION_ENDPOINT:
+        args->aws = true;
+        args->endpoint = argument;
+        if (strncmp(argument, "https://", 8) == 0 || strncmp(argument, "http://", 7) == 0)
+            return true;
+        (void)snprintf(problem, size, "--endpoint: '%s' is no URL; write https://HOST",
+                       argument);
+        return false;
+    case OPTION_REGION:
+        args->region = argument;
+        return true;
     case 'h':
         args->help = true;
         return true;
@@ -283,6 +306,32 @@ static bool take_callback(struct args *args, int count, char **words, char *prob
         (void)snprintf(problem, size, "callback: --payload goes with succeed");
     else if ((args->error_type || args->error_message) && strcmp(args->action, "fail") != 0)
         (void)snprintf(problem, size, "callback: an error goes with fail");
+    else
+        return true;
+    return false;
+}
+
+/* What AWS's API can't be asked. */
+static bool take_aws(const struct args *args, const struct verb *verb, char *problem,
+                     size_t size)
+{
+    if (!args->aws && args->region)
+        (void)snprintf(problem, size, "--region: it goes with --aws or --endpoint");
+    else if (args->aws && args->socket)
+        (void)snprintf(problem, size, "--socket: a daemon's, and not for --aws and --endpoint");
+    else if (args->aws && verb->bit == LS && !args->function)
+        (void)snprintf(problem, size,
+                       "ls: AWS's API lists a function's executions; write ls FUNCTION");
+    else if (args->aws && args->waiting)
+        (void)snprintf(problem, size,
+                       "ls: AWS's API does not tell of all of them who waits; "
+                       "leave --waiting out");
+    else if (args->aws && args->subject && verb->bit != LS &&
+             (verb->bit != CALLBACK || args->operation) &&
+             strncmp(args->subject, "arn:", 4) != 0)
+        (void)snprintf(problem, size,
+                       "%s: AWS's API knows executions by their ARN; '%s' is none", verb->name,
+                       args->subject);
     else
         return true;
     return false;
@@ -317,11 +366,21 @@ static bool take_words(struct args *args, int count, char **words, int allowed, 
     else if (verb->bit == LOG_LEVEL && args->subject && !among(args->subject, levels))
         (void)snprintf(problem, size, "log-level: '%s' is none of DEBUG, INFO, WARN, ERROR",
                        args->subject);
+    else if (args->aws && !(verb->bit & AWS))
+        (void)snprintf(problem, size,
+                       "%s: only a daemon answers this; AWS's API does ls, show, history, "
+                       "callback and stop",
+                       verb->name);
     else if (!(allowed & (int)verb->bit))
         (void)snprintf(problem, size, "%s: an option of another verb; see durablectl %s --help",
                        verb->name, verb->name);
-    else
-        return verb->bit != CALLBACK || take_callback(args, count, words, problem, size);
+    else if (verb->bit == LS && args->subject && args->function)
+        (void)snprintf(problem, size, "ls: a function is named twice");
+    else if (verb->bit != CALLBACK || take_callback(args, count, words, problem, size)) {
+        if (verb->bit == LS && args->subject)
+            args->function = args->subject;
+        return take_aws(args, verb, problem, size);
+    }
     return false;
 }
 

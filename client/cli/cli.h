@@ -5,12 +5,20 @@
  *   sentence.c  why an execution stands where it stands
  *   doctor.c    is all well      doc.c       MessagePack: reading it, as JSON
  *   text.c      safe text, times, colours
+ *
+ * Where executions are (struct source), as the same documents:
+ *
+ *   local.c     a daemon         aws.c       AWS's API, over the calls of
+ *   fold.c      what a history   aws_call.c  one signed call, with the keys of
+ *               comes to         profile.c   AWS's shared files
  */
 #pragma once
 
 #include <msgpack.h>
 #include <stdio.h>
 
+#include "base/buf.h"
+#include "base/text.h"
 #include "durabled.h"
 
 /* --- exit codes: the table in README.md -------------------------------------------------- */
@@ -29,12 +37,15 @@ enum exit_code {
 
 struct args {
     const char *verb;
-    const char *subject;   /* NAME, EXECUTION, LEVEL or a callback's ID; NULL: none */
-    const char *action;    /* of callback, as the next three */
-    const char *operation; /* NULL: the subject is an ID */
-    const char *error_type;
+    const char *subject;    /* NAME, EXECUTION, LEVEL or a callback's ID; NULL: none */
+    const char *action;     /* of callback, as the next three */
+    const char *operation;  /* NULL: the subject is an ID */
+    const char *error_type; /* of stop too, as the next one */
     const char *error_message;
     const char *socket;
+    bool aws;             /* AWS's API instead of a daemon; of it are the next two */
+    const char *endpoint; /* its URL; NULL: AWS's own, or the environment's */
+    const char *region;
     bool json;
     bool help;
     bool version;
@@ -93,13 +104,17 @@ void format_bytes(char *out, size_t size, int64_t bytes);
 
 /* --- doc.c ------------------------------------------------------------------------------- */
 
-/* A reply, unpacked. */
+/* What a source answered, unpacked; owns it. */
 struct doc {
+    struct durabled_reply *reply; /* its bytes are in one of these */
+    struct dd_buf packed;
     msgpack_zone zone;
     msgpack_object root;
 };
 
-bool doc_open(struct doc *doc, const struct durabled_reply *reply);
+/* Take the reply, or the bytes, whatever is returned. False: no memory, or no MessagePack. */
+bool doc_open(struct doc *doc, struct durabled_reply *reply);
+bool doc_open_packed(struct doc *doc, struct dd_buf *packed);
 void doc_close(struct doc *doc);
 const msgpack_object *doc_get(const msgpack_object *map, const char *key);
 int64_t doc_int(const msgpack_object *map, const char *key);
@@ -113,13 +128,12 @@ int text_order(struct durabled_text a, struct durabled_text b);
 
 /* The pages of what does not fit into one answer. Start it as {0}. */
 struct pages {
-    struct durabled_reply **replies;
     struct doc *docs;
     size_t len;
 };
 
-/* Takes the reply, whatever is returned. False: no memory. */
-bool pages_add(struct pages *pages, struct durabled_reply *reply);
+/* Takes the document, whatever is returned. False: no memory. */
+bool pages_add(struct pages *pages, struct doc *doc);
 void pages_free(struct pages *pages);
 /* The elements of the array `key` of all pages, in order (free); NULL: no memory. */
 const msgpack_object **pages_items(const struct pages *pages, const char *key, size_t *out_len);
@@ -143,9 +157,13 @@ struct story {
     size_t failures_len;
 };
 
-int story_load(struct durabled *connection, const char *execution, bool data, struct story *out,
-               struct durabled_error *error);
+/* Takes the pages, of execution.history, whatever is returned. False: no memory. */
+bool story_open(struct story *story, struct pages *pages);
 void story_free(struct story *story);
+/* Where the events of the operation `id` begin in `by_id`; and the one at `at` there, NULL
+ * when it is not of this operation. */
+size_t story_find(const struct story *story, struct durabled_text id);
+const msgpack_object *story_at(const struct story *story, size_t at, struct durabled_text id);
 /* The first event of the operation `id`, which says how it was started; NULL: none. */
 const msgpack_object *story_start(const struct story *story, struct durabled_text id);
 /* How often the step `id` was interrupted: a failed invocation came after its
@@ -155,12 +173,96 @@ size_t story_interruptions(const struct story *story, struct durabled_text id);
 const msgpack_object *event_details(const msgpack_object *event);
 void put_history(const struct screen *screen, const struct story *story);
 
+/* --- sources ----------------------------------------------------------------------------- */
+
+struct source;
+
+/* `execution` is as the user wrote it. Documents are those of the protocol's methods. */
+struct source_ops {
+    /* A page of execution.list. */
+    int (*list)(struct source *source, const struct durabled_list_filter *filter,
+                struct doc *out, struct durabled_error *error);
+    /* All pages of execution.describe; and the history without payloads, unless NULL. */
+    int (*describe)(struct source *source, const char *execution, struct pages *out,
+                    struct story *out_story, struct durabled_error *error);
+    /* The history, with payloads. */
+    int (*history)(struct source *source, const char *execution, struct story *out,
+                   struct durabled_error *error);
+    /* execution.stop; `failure` may be NULL. */
+    int (*stop)(struct source *source, const char *execution,
+                const struct durabled_failure *failure, struct doc *out,
+                struct durabled_error *error);
+    /* `action`: succeed, with the payload; fail, with the failure; heartbeat. */
+    int (*callback)(struct source *source, const char *action,
+                    const struct durabled_callback_name *name, struct durabled_text payload,
+                    const struct durabled_failure *failure, struct durabled_error *error);
+    void (*close)(struct source *source);
+};
+
+struct source {
+    const struct source_ops *ops;
+    struct durabled *connection; /* to a daemon; NULL: it is AWS's API */
+    char *options; /* what a command to paste must name, with a space at its end; owned */
+};
+
+/* Give the source, whose close() frees it. */
+int local_open(const struct args *args, struct source **out, struct durabled_error *error);
+int aws_open(const struct args *args, struct source **out, struct durabled_error *error);
+/* Sets the error; returns its code. */
+int fail(struct durabled_error *error, int code, const char *type, const char *fmt, ...)
+    DD_PRINTF(4, 5);
+int out_of_memory(struct durabled_error *error);
+
+/* --- fold.c ------------------------------------------------------------------------------ */
+
+/* Append what execution.describe has under these names, as a history tells it: the array of
+ * operations, and where an execution of that status stands. False: no memory. */
+bool fold_operations(struct dd_buf *out, const struct story *story, int64_t now_ms);
+bool fold_standing(struct dd_buf *out, const struct story *story, bool closed, int64_t now_ms);
+
+/* --- aws_call.c, profile.c --------------------------------------------------------------- */
+
+/* A client of AWS's API. */
+struct aws;
+
+/* Finds endpoint, region and keys. `subject`: an ARN, which has a region, or another text.
+ * DURABLED_USAGE when something is not there. Gives `*out`. */
+int aws_new(const struct args *args, const char *subject, struct aws **out,
+            struct durabled_error *error);
+void aws_free(struct aws *aws);
+const char *aws_region(const struct aws *aws);
+
+struct aws_call {
+    const char *method;
+    const char *target;       /* path and query, escaped */
+    struct dd_span body;      /* absent: none */
+    const char *content_type; /* NULL: none */
+    bool once;                /* a second time may be refused for the first */
+};
+
+/* Makes the call, again a few times when that may help. Gives the answer as a document whose
+ * times are in milliseconds; NULL: it is not wanted. */
+int aws_run(struct aws *aws, const struct aws_call *call, struct doc *out,
+            struct durabled_error *error);
+
+/* What a profile of AWS's shared files has; NULL: nothing. */
+struct profile {
+    struct dd_text *region;
+    struct dd_text *access_key, *secret_key, *session_token;
+    struct dd_text *other; /* the setting by which it gets its keys elsewhere */
+    bool found;
+};
+
+/* Reads the profile `name` of the files config and credentials. */
+void profile_read(const char *name, struct profile *out);
+void profile_deinit(struct profile *profile);
+
 /* --- show.c, sentence.c ------------------------------------------------------------------ */
 
-/* `described`: all pages of execution.describe. `socket`: what a command to paste must
- * name; NULL: nothing. False: no memory. */
+/* `described`: all pages of execution.describe. `options`: those of the source. False: no
+ * memory. */
 bool put_show(const struct screen *screen, const struct pages *described,
-              const struct story *story, const char *socket, int64_t now_ms);
+              const struct story *story, const char *options, int64_t now_ms);
 
 /* Why the execution stands where it stands; ends in a full stop. `described`: a page of
  * execution.describe. Pure. Texts in it are as the peer gave them. */

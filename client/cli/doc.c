@@ -5,22 +5,40 @@
 
 #include "cli.h"
 
-bool doc_open(struct doc *doc, const struct durabled_reply *reply)
+static bool unpack(struct doc *doc, const char *bytes, size_t len)
 {
-    size_t len, offset = 0;
+    size_t offset = 0;
+
+    if (msgpack_zone_init(&doc->zone, MSGPACK_ZONE_CHUNK_SIZE)) {
+        if (msgpack_unpack(bytes, len, &offset, &doc->zone, &doc->root) >= 0)
+            return true;
+        msgpack_zone_destroy(&doc->zone);
+    }
+    durabled_reply_free(doc->reply);
+    dd_buf_deinit(&doc->packed);
+    return false;
+}
+
+bool doc_open(struct doc *doc, struct durabled_reply *reply)
+{
+    size_t len;
     const char *bytes = durabled_reply_bytes(reply, &len);
 
-    if (!msgpack_zone_init(&doc->zone, MSGPACK_ZONE_CHUNK_SIZE))
-        return false;
-    if (msgpack_unpack(bytes, len, &offset, &doc->zone, &doc->root) >= 0)
-        return true;
-    msgpack_zone_destroy(&doc->zone);
-    return false;
+    *doc = (struct doc){.reply = reply};
+    return unpack(doc, bytes, len);
+}
+
+bool doc_open_packed(struct doc *doc, struct dd_buf *packed)
+{
+    *doc = (struct doc){.packed = *packed};
+    return unpack(doc, packed->data, packed->failed ? 0 : packed->len);
 }
 
 void doc_close(struct doc *doc)
 {
     msgpack_zone_destroy(&doc->zone);
+    durabled_reply_free(doc->reply);
+    dd_buf_deinit(&doc->packed);
 }
 
 static bool is_key(const msgpack_object_kv *member, const char *key)
@@ -87,32 +105,24 @@ int text_order(struct durabled_text a, struct durabled_text b)
 
 /* --- pages ------------------------------------------------------------------------------- */
 
-bool pages_add(struct pages *pages, struct durabled_reply *reply)
+bool pages_add(struct pages *pages, struct doc *doc)
 {
-    size_t len = pages->len + 1;
-    struct durabled_reply **replies = realloc(pages->replies, len * sizeof(void *));
-    struct doc *docs = replies ? realloc(pages->docs, len * sizeof *docs) : NULL;
+    struct doc *docs = realloc(pages->docs, (pages->len + 1) * sizeof *docs);
 
-    if (replies)
-        pages->replies = replies;
-    if (docs)
-        pages->docs = docs;
-    if (!docs || !doc_open(&docs[pages->len], reply)) {
-        durabled_reply_free(reply);
+    if (!docs) {
+        doc_close(doc);
         return false;
     }
-    replies[pages->len++] = reply;
+    pages->docs = docs;
+    docs[pages->len++] = *doc;
     return true;
 }
 
 void pages_free(struct pages *pages)
 {
-    for (size_t i = 0; i < pages->len; i++) {
+    for (size_t i = 0; i < pages->len; i++)
         doc_close(&pages->docs[i]);
-        durabled_reply_free(pages->replies[i]);
-    }
     free(pages->docs);
-    free(pages->replies);
     *pages = (struct pages){0};
 }
 

@@ -1,4 +1,4 @@
-/* Histories: all pages of one, a timeline of it, and which steps were interrupted. */
+/* Histories: looking things up in one, a timeline of it, and which steps were interrupted. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -28,7 +28,7 @@ static bool is_failure(const msgpack_object *event)
            doc_get(event_details(event), "Error") != NULL;
 }
 
-/* --- loading ----------------------------------------------------------------------------- */
+/* --- life -------------------------------------------------------------------------------- */
 
 static int compare_by_id(const void *a, const void *b)
 {
@@ -40,13 +40,16 @@ static int compare_by_id(const void *a, const void *b)
     return order != 0 ? order : (number > other_number) - (number < other_number);
 }
 
-static bool story_index(struct story *story)
+bool story_open(struct story *story, struct pages *pages)
 {
+    *story = (struct story){.pages = *pages};
     story->events = pages_items(&story->pages, "events", &story->len);
     story->by_id = malloc((story->len + 1) * sizeof(void *));
     story->failures = malloc((story->len + 1) * sizeof(void *));
-    if (!story->events || !story->by_id || !story->failures)
+    if (!story->events || !story->by_id || !story->failures) {
+        story_free(story);
         return false;
+    }
     for (size_t i = 0; i < story->len; i++) {
         if (doc_text(story->events[i], "Id").data)
             story->by_id[story->by_id_len++] = story->events[i];
@@ -55,33 +58,6 @@ static bool story_index(struct story *story)
     }
     qsort(story->by_id, story->by_id_len, sizeof(void *), compare_by_id);
     return true;
-}
-
-int story_load(struct durabled *connection, const char *execution, bool data, struct story *out,
-               struct durabled_error *error)
-{
-    struct durabled_history page;
-    bool more, enough = true;
-    int64_t after = 0;
-    int rc;
-
-    *out = (struct story){0};
-    do {
-        rc = durabled_client_history(connection, execution, after, data, &page, error);
-        if (rc != DURABLED_OK)
-            break;
-        after = page.len > 0 ? page.items[page.len - 1].id : after;
-        more = page.more && page.len > 0;
-        execution = page.arn;
-        enough = pages_add(&out->pages, page.reply);
-    } while (enough && more);
-    if (rc == DURABLED_OK && !(enough && story_index(out))) {
-        (void)snprintf(error->text, sizeof error->text, "out of memory for a history");
-        rc = error->code = DURABLED_NO_MEMORY;
-    }
-    if (rc != DURABLED_OK)
-        story_free(out);
-    return rc;
 }
 
 void story_free(struct story *story)
@@ -95,8 +71,7 @@ void story_free(struct story *story)
 
 /* --- looking up -------------------------------------------------------------------------- */
 
-/* Where the events of the operation `id` begin in `by_id`. */
-static size_t story_find(const struct story *story, struct durabled_text id)
+size_t story_find(const struct story *story, struct durabled_text id)
 {
     size_t low = 0, high = id.data ? story->by_id_len : 0;
 
@@ -111,9 +86,7 @@ static size_t story_find(const struct story *story, struct durabled_text id)
     return low;
 }
 
-/* The event at `at` of `by_id`, when it is of the operation `id`. */
-static const msgpack_object *story_at(const struct story *story, size_t at,
-                                      struct durabled_text id)
+const msgpack_object *story_at(const struct story *story, size_t at, struct durabled_text id)
 {
     if (!id.data || at >= story->by_id_len ||
         text_order(doc_text(story->by_id[at], "Id"), id) != 0)

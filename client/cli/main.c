@@ -1,7 +1,7 @@
 /* durablectl: the operator's tool. Each verb is one function below. */
 #include <errno.h>
 #include <jansson.h>
-#include <signal.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -28,6 +28,8 @@ static int exit_of(int code)
         return EXIT_NOT_FOUND;
     case DURABLED_REFUSED:
         return EXIT_REFUSED;
+    case DURABLED_USAGE:
+        return EXIT_USAGE;
     default:
         return EXIT_INTERNAL;
     }
@@ -46,10 +48,21 @@ static int complain(const struct durabled_error *error)
     return exit_of(error->code);
 }
 
-static int out_of_memory(struct durabled_error *error)
+int fail(struct durabled_error *error, int code, const char *type, const char *fmt, ...)
 {
-    *error = (struct durabled_error){.code = DURABLED_NO_MEMORY, .text = "out of memory"};
-    return error->code;
+    va_list args;
+
+    *error = (struct durabled_error){.code = code};
+    (void)snprintf(error->type, sizeof error->type, "%s", type);
+    va_start(args, fmt);
+    (void)vsnprintf(error->text, sizeof error->text, fmt, args);
+    va_end(args);
+    return code;
+}
+
+int out_of_memory(struct durabled_error *error)
+{
+    return fail(error, DURABLED_NO_MEMORY, "", "out of memory");
 }
 
 static int usage(const char *problem)
@@ -60,19 +73,21 @@ static int usage(const char *problem)
     return EXIT_USAGE;
 }
 
-/* The whole answer as one JSON document; frees the reply. */
+/* The whole answer as one JSON document; frees it. */
+static int put_doc(struct doc *doc)
+{
+    put_json(stdout, &doc->root);
+    fputc('\n', stdout);
+    doc_close(doc);
+    fflush(stdout);
+    return EXIT_OK;
+}
+
 static int put_reply(struct durabled_reply *reply)
 {
     struct doc doc;
 
-    if (doc_open(&doc, reply)) {
-        put_json(stdout, &doc.root);
-        fputc('\n', stdout);
-        doc_close(&doc);
-    }
-    durabled_reply_free(reply);
-    fflush(stdout);
-    return EXIT_OK;
+    return doc_open(&doc, reply) ? put_doc(&doc) : EXIT_OK;
 }
 
 /* --- start ------------------------------------------------------------------------------- */
@@ -169,7 +184,7 @@ static int follow(const struct args *args, struct durabled *connection, const ch
     return exit_code;
 }
 
-static int run_start(const struct args *args, struct durabled *connection)
+static int run_start(const struct args *args, struct source *source)
 {
     struct durabled_start_options options = {.name = args->name};
     struct durabled_started started;
@@ -185,7 +200,7 @@ static int run_start(const struct args *args, struct durabled *connection)
         }
         options.payload = payload;
     }
-    rc = durabled_client_start(connection, args->subject, &options, &started, &error);
+    rc = durabled_client_start(source->connection, args->subject, &options, &started, &error);
     free(payload);
     if (rc != DURABLED_OK)
         return complain(&error);
@@ -201,85 +216,91 @@ static int run_start(const struct args *args, struct durabled *connection)
         durabled_reply_free(started.reply);
     }
     if (args->wait && arn)
-        exit_code = follow(args, connection, arn);
+        exit_code = follow(args, source->connection, arn);
     free(arn);
     return exit_code;
 }
 
 /* --- ls ---------------------------------------------------------------------------------- */
 
-static enum colour status_paint(const char *status)
+static void put_cell(FILE *out, struct durabled_text text, size_t width)
 {
-    if (strcmp(status, "SUCCEEDED") == 0)
-        return GREEN;
-    return strcmp(status, "RUNNING") == 0 ? CYAN : RED;
-}
-
-static void put_cell(FILE *out, const char *text, size_t width)
-{
-    size_t used = put_safe_cstr(out, text, width > 3 ? width - 3 : 0);
+    size_t used = text.data ? put_safe(out, text.data, text.len, width > 3 ? width - 3 : 0) : 0;
 
     put_spaces(out, used < width ? width - used + 1 : 1);
 }
 
-static void put_summary(const struct screen *screen, const struct durabled_summary *summary,
+static void put_summary(const struct screen *screen, const msgpack_object *summary,
                         int64_t reference_ms)
 {
-    bool open = strcmp(summary->status, "RUNNING") == 0;
+    bool open = doc_is(summary, "status", "RUNNING");
+    int64_t start_ms = doc_int(summary, "start_ms"), end_ms = doc_int(summary, "end_ms"),
+            until_ms = doc_int(summary, "until_ms");
+    struct durabled_text state = doc_text(summary, "state");
     char instant[32], text[32];
 
-    format_instant(instant, sizeof instant, summary->start_ms);
-    put_cell(screen->out, summary->name, 36);
-    put_cell(screen->out, summary->function, 20);
-    fputs(paint(screen, status_paint(summary->status)), screen->out);
-    put_cell(screen->out, open ? summary->state : summary->status, 12);
+    /* AWS's API does not tell what an open one does. */
+    if (!open || !state.data)
+        state = doc_text(summary, "status");
+    format_instant(instant, sizeof instant, start_ms);
+    put_cell(screen->out, doc_text(summary, "name"), 36);
+    put_cell(screen->out, doc_text(summary, "function"), 20);
+    fputs(paint(screen, doc_is(summary, "status", "SUCCEEDED") ? GREEN
+                        : open                                 ? CYAN
+                                                               : RED),
+          screen->out);
+    put_cell(screen->out, state, 12);
     fprintf(screen->out, "%s%s  ", unpaint(screen), instant);
-    if (open && summary->until_ms) {
-        format_when(text, sizeof text, summary->until_ms, reference_ms);
+    if (open && until_ms) {
+        format_when(text, sizeof text, until_ms, reference_ms);
         fprintf(screen->out, "until %s", text);
     } else {
-        format_duration(text, sizeof text,
-                        (open ? reference_ms : summary->end_ms) - summary->start_ms);
+        format_duration(text, sizeof text, (open ? reference_ms : end_ms) - start_ms);
         fprintf(screen->out, "%s%s", open ? "for " : "took ", text);
     }
     fputc('\n', screen->out);
 }
 
-/* One page for people or for programs. */
-static void put_page(const struct args *args, const struct screen *screen,
-                     const struct durabled_list *page, size_t before)
+/* One page for people or for programs; returns how many it has. */
+static size_t put_page(const struct args *args, const struct screen *screen,
+                       const struct doc *page, size_t before)
 {
-    struct doc doc;
-    const msgpack_object *items;
     size_t len;
+    const msgpack_object *items = doc_array(&page->root, "executions", &len);
 
-    if (!args->json) {
-        for (size_t i = 0; i < page->len; i++)
-            put_summary(screen, &page->items[i], now_ms());
-        return;
-    }
-    if (!doc_open(&doc, page->reply))
-        return;
-    items = doc_array(&doc.root, "executions", &len);
+    if (!args->json && before == 0 && len > 0)
+        fprintf(stdout, "%s%-36s %-20s %-12s %-19s  %s\n", paint(screen, BOLD), "name",
+                "function", "state", "started", unpaint(screen));
     for (size_t i = 0; i < len; i++) {
+        if (!args->json) {
+            put_summary(screen, &items[i], now_ms());
+            continue;
+        }
         fputs(before + i > 0 ? ", " : "", stdout);
         put_json(stdout, &items[i]);
     }
-    doc_close(&doc);
+    return len;
 }
 
-static int run_ls(const struct args *args, struct durabled *connection)
+static char *copy_marker(const struct doc *page)
+{
+    struct durabled_text marker = doc_text(&page->root, "marker");
+
+    return marker.data ? strndup(marker.data, marker.len) : NULL;
+}
+
+static int run_ls(const struct args *args, struct source *source)
 {
     struct durabled_list_filter filter = {.function = args->function,
                                           .status = args->status,
                                           .since_ms = args->since_ms,
                                           .waiting = args->waiting};
-    struct durabled_list page = {0};
     struct durabled_error error;
     struct screen screen;
     char *marker = NULL;
     bool first = true;
     size_t shown = 0;
+    struct doc page;
     int rc;
 
     screen_init(&screen, stdout);
@@ -289,21 +310,16 @@ static int run_ls(const struct args *args, struct durabled *connection)
             filter.items_max = (size_t)args->limit - shown;
         if (filter.items_max > 1000)
             filter.items_max = 1000;
-        rc = durabled_client_list(connection, &filter, &page, &error);
+        rc = source->ops->list(source, &filter, &page, &error);
         free(marker);
-        marker = NULL;
         if (rc != DURABLED_OK)
             return complain(&error);
         if (args->json && first)
             fputs("{\"executions\": [", stdout);
         first = false;
-        if (!args->json && shown == 0 && page.len > 0)
-            fprintf(stdout, "%s%-36s %-20s %-12s %-19s  %s\n", paint(&screen, BOLD), "name",
-                    "function", "state", "started", unpaint(&screen));
-        put_page(args, &screen, &page, shown);
-        shown += page.len;
-        marker = page.marker ? strdup(page.marker) : NULL;
-        durabled_reply_free(page.reply);
+        shown += put_page(args, &screen, &page, shown);
+        marker = copy_marker(&page);
+        doc_close(&page);
     } while (marker && (args->limit == 0 || shown < (size_t)args->limit));
     if (args->json)
         fputs("]}\n", stdout);
@@ -316,69 +332,36 @@ static int run_ls(const struct args *args, struct durabled *connection)
 
 /* --- show, history ----------------------------------------------------------------------- */
 
-/* All pages of a description, which own the ARN; frees them on failure. */
-static int describe(struct durabled *connection, const char *execution, struct pages *out,
-                    const char **out_arn, struct durabled_error *error)
+static int run_show(const struct args *args, struct source *source)
 {
-    struct durabled_description page;
-    int64_t after = 0;
-    bool more;
-    int rc;
-
-    *out = (struct pages){0};
-    do {
-        rc = durabled_client_describe_page(connection, execution, true, after, &page, error);
-        /* One answer may be too small for the payloads of a page, but not for the rest. */
-        if (rc == DURABLED_REFUSED && strcmp(error->type, "RequestTooLargeException") == 0)
-            rc = durabled_client_describe_page(connection, execution, false, after, &page,
-                                               error);
-        if (rc != DURABLED_OK)
-            break;
-        after += (int64_t)page.operations_len;
-        more = page.more && page.operations_len > 0;
-        execution = *out_arn = page.arn;
-        if (!pages_add(out, page.reply))
-            rc = out_of_memory(error);
-    } while (rc == DURABLED_OK && more);
-    if (rc != DURABLED_OK)
-        pages_free(out);
-    return rc;
-}
-
-static int run_show(const struct args *args, struct durabled *connection)
-{
+    struct story story = {0};
     struct durabled_error error;
     struct pages described;
     struct screen screen;
-    struct story story;
-    const char *arn;
-    int rc;
+    bool shown = true;
 
-    if (describe(connection, args->subject, &described, &arn, &error) != DURABLED_OK)
+    if (source->ops->describe(source, args->subject, &described, args->json ? NULL : &story,
+                              &error) != DURABLED_OK)
         return complain(&error);
-    if (args->json) {
+    screen_init(&screen, stdout);
+    if (args->json)
         put_json_pages(stdout, &described, "operations");
-        pages_free(&described);
-        return EXIT_OK;
-    }
-    rc = story_load(connection, arn, false, &story, &error);
-    if (rc == DURABLED_OK) {
-        screen_init(&screen, stdout);
-        if (!put_show(&screen, &described, &story, args->socket, now_ms()))
-            rc = out_of_memory(&error);
-        story_free(&story);
-    }
+    else
+        shown = put_show(&screen, &described, &story, source->options, now_ms());
+    story_free(&story);
     pages_free(&described);
-    return rc == DURABLED_OK ? EXIT_OK : complain(&error);
+    if (!shown)
+        (void)out_of_memory(&error);
+    return shown ? EXIT_OK : complain(&error);
 }
 
-static int run_history(const struct args *args, struct durabled *connection)
+static int run_history(const struct args *args, struct source *source)
 {
     struct durabled_error error;
     struct screen screen;
     struct story story;
 
-    if (story_load(connection, args->subject, true, &story, &error) != DURABLED_OK)
+    if (source->ops->history(source, args->subject, &story, &error) != DURABLED_OK)
         return complain(&error);
     screen_init(&screen, stdout);
     if (args->json)
@@ -391,14 +374,14 @@ static int run_history(const struct args *args, struct durabled *connection)
 
 /* --- callback ---------------------------------------------------------------------------- */
 
-static int run_callback(const struct args *args, struct durabled *connection)
+static int run_callback(const struct args *args, struct source *source)
 {
-    struct durabled_callback_name name = {0};
     struct durabled_failure failure = {.type = (char *)args->error_type,
                                        .message = (char *)args->error_message};
+    struct durabled_callback_name name = {0};
+    struct durabled_text payload = {0};
     struct durabled_error error;
-    char problem[512], *payload = NULL;
-    size_t payload_len = 0;
+    char problem[512];
     int rc;
 
     if (args->operation) {
@@ -408,17 +391,12 @@ static int run_callback(const struct args *args, struct durabled *connection)
         name.id = args->subject;
     }
     if (args->payload) {
-        payload = read_payload(args->payload, &payload_len, problem, sizeof problem);
-        if (!payload)
+        payload.data = read_payload(args->payload, &payload.len, problem, sizeof problem);
+        if (!payload.data)
             return usage(problem);
     }
-    if (strcmp(args->action, "succeed") == 0)
-        rc = durabled_client_callback_succeed(connection, &name, payload, payload_len, &error);
-    else if (strcmp(args->action, "fail") == 0)
-        rc = durabled_client_callback_fail(connection, &name, &failure, &error);
-    else
-        rc = durabled_client_callback_heartbeat(connection, &name, &error);
-    free(payload);
+    rc = source->ops->callback(source, args->action, &name, payload, &failure, &error);
+    free(payload.data);
     if (rc != DURABLED_OK)
         return complain(&error);
     fputs(args->json ? "{}\n" : "done\n", stdout);
@@ -427,22 +405,29 @@ static int run_callback(const struct args *args, struct durabled *connection)
 
 /* --- stop, logs -------------------------------------------------------------------------- */
 
-static int run_stop(const struct args *args, struct durabled *connection)
+static int run_stop(const struct args *args, struct source *source)
 {
-    struct durabled_stopped stopped;
+    struct durabled_failure failure = {.type = (char *)args->error_type,
+                                       .message = (char *)args->error_message};
+    bool given = failure.type || failure.message;
+    struct durabled_text arn, status;
     struct durabled_error error;
+    struct doc stopped;
     char when[32];
 
-    if (durabled_client_stop(connection, args->subject, NULL, &stopped, &error) != DURABLED_OK)
+    if (source->ops->stop(source, args->subject, given ? &failure : NULL, &stopped, &error) !=
+        DURABLED_OK)
         return complain(&error);
     if (args->json)
-        return put_reply(stopped.reply);
-    format_instant(when, sizeof when, stopped.end_ms);
-    (void)put_safe_cstr(stdout, stopped.arn, 0);
+        return put_doc(&stopped);
+    arn = doc_text(&stopped.root, "arn");
+    status = doc_text(&stopped.root, "status");
+    format_instant(when, sizeof when, doc_int(&stopped.root, "end_ms"));
+    (void)put_safe(stdout, arn.data ? arn.data : "", arn.len, 0);
     fputs("  ", stdout);
-    (void)put_safe_cstr(stdout, stopped.status, 0);
+    (void)put_safe(stdout, status.data ? status.data : "", status.len, 0);
     fprintf(stdout, "  %s\n", when);
-    durabled_reply_free(stopped.reply);
+    doc_close(&stopped);
     return EXIT_OK;
 }
 
@@ -456,13 +441,13 @@ static void put_log_line(const struct screen *screen, const struct durabled_log_
     format_clock(clock, sizeof clock, line->time_ms);
     fprintf(screen->out, "%s%s%s %s", paint(screen, DIM), clock, unpaint(screen),
             paint(screen, colour));
-    put_cell(screen->out, line->level, 7);
+    put_cell(screen->out, (struct durabled_text){(char *)line->level, strlen(line->level)}, 7);
     (void)put_safe(screen->out, line->message.data ? line->message.data : "", line->message.len,
                    0);
     fprintf(screen->out, "%s\n", unpaint(screen));
 }
 
-static int run_logs(const struct args *args, struct durabled *connection)
+static int run_logs(const struct args *args, struct source *source)
 {
     struct durabled_error error;
     struct durabled_logs logs;
@@ -472,7 +457,7 @@ static int run_logs(const struct args *args, struct durabled *connection)
 
     screen_init(&screen, stdout);
     do {
-        if (durabled_client_logs(connection, args->subject, after, args->follow, &logs,
+        if (durabled_client_logs(source->connection, args->subject, after, args->follow, &logs,
                                  &error) != DURABLED_OK)
             return complain(&error);
         if (logs.dropped > dropped && !args->json)
@@ -495,24 +480,25 @@ static int run_logs(const struct args *args, struct durabled *connection)
 
 /* --- the daemon -------------------------------------------------------------------------- */
 
-static int run_log_level(const struct args *args, struct durabled *connection)
+static int run_log_level(const struct args *args, struct source *source)
 {
     struct durabled_error error;
     char level[16];
 
-    if (durabled_client_log_level(connection, args->subject, level, &error) != DURABLED_OK)
+    if (durabled_client_log_level(source->connection, args->subject, level, &error) !=
+        DURABLED_OK)
         return complain(&error);
     fprintf(stdout, args->json ? "{\"log_level\": \"%s\"}\n" : "%s\n", level);
     return EXIT_OK;
 }
 
-static int run_functions(const struct args *args, struct durabled *connection)
+static int run_functions(const struct args *args, struct source *source)
 {
     struct durabled_functions functions;
     struct durabled_error error;
     struct screen screen;
 
-    if (durabled_client_functions(connection, &functions, &error) != DURABLED_OK)
+    if (durabled_client_functions(source->connection, &functions, &error) != DURABLED_OK)
         return complain(&error);
     if (args->json)
         return put_reply(functions.reply);
@@ -522,7 +508,8 @@ static int run_functions(const struct args *args, struct durabled *connection)
     for (size_t i = 0; i < functions.len; i++) {
         const struct durabled_function_status *function = &functions.items[i];
 
-        put_cell(stdout, function->name, 32);
+        put_cell(stdout, (struct durabled_text){(char *)function->name, strlen(function->name)},
+                 32);
         fprintf(stdout, "%8lld %8lld %8lld %8lld\n", (long long)function->workers,
                 (long long)function->slots, (long long)function->running,
                 (long long)function->queued);
@@ -557,12 +544,12 @@ static bool has_credentials(void)
 
 /* Credentials are made up only where there are none: the daemon does not check them, unless
  * it is told to. */
-static int run_env(const struct args *args, struct durabled *connection)
+static int run_env(const struct args *args, struct source *source)
 {
     struct durabled_status status;
     struct durabled_error error;
 
-    if (durabled_client_status(connection, &status, &error) != DURABLED_OK)
+    if (durabled_client_status(source->connection, &status, &error) != DURABLED_OK)
         return complain(&error);
     if (args->json)
         return put_reply(status.reply);
@@ -585,7 +572,7 @@ static int run_env(const struct args *args, struct durabled *connection)
 
 static const struct {
     const char *name;
-    int (*run)(const struct args *args, struct durabled *connection);
+    int (*run)(const struct args *args, struct source *source);
 } verbs[] = {
     {"start", run_start},         {"ls", run_ls},
     {"show", run_show},           {"history", run_history},
@@ -596,18 +583,18 @@ static const struct {
 
 static int run_verb(const struct args *args)
 {
-    struct durabled *connection;
-    struct durabled_error error;
     int exit_code = EXIT_INTERNAL;
+    struct durabled_error error;
+    struct source *source;
 
     if (strcmp(args->verb, "doctor") == 0)
         return run_doctor(args);
-    if (durabled_open(args->socket, &connection, &error) != DURABLED_OK)
+    if ((args->aws ? aws_open : local_open)(args, &source, &error) != DURABLED_OK)
         return complain(&error);
     for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++)
         if (strcmp(verbs[i].name, args->verb) == 0)
-            exit_code = verbs[i].run(args, connection);
-    durabled_close(connection);
+            exit_code = verbs[i].run(args, source);
+    source->ops->close(source);
     return exit_code;
 }
 

@@ -57,6 +57,16 @@ static void format_running(char *out, size_t size, const msgpack_object *standin
         (void)snprintf(out, size, "It is running for %s.", duration);
 }
 
+/* AWS's API does not tell whether an invocation has begun. */
+static void format_invoked(char *out, size_t size, const msgpack_object *standing,
+                           int64_t reference_ms)
+{
+    char duration[32];
+
+    format_duration(duration, sizeof duration, reference_ms - doc_int(standing, "since_ms"));
+    (void)snprintf(out, size, "It is running, or about to be invoked, for %s.", duration);
+}
+
 static void format_queued(char *out, size_t size, const msgpack_object *execution,
                           const msgpack_object *standing, int64_t reference_ms)
 {
@@ -86,12 +96,13 @@ static void format_retry(char *out, size_t size, const msgpack_object *standing,
                          int64_t reference_ms)
 {
     struct durabled_text type = error_type(doc_get(standing, "error"));
+    int64_t until_ms = doc_int(standing, "until_ms"); /* 0: AWS's API does not tell */
     char duration[32];
 
-    format_duration(duration, sizeof duration, doc_int(standing, "until_ms") - reference_ms);
-    (void)snprintf(out, size, "Its invocation failed: retry %lld in %s after %.*s.",
-                   (long long)doc_int(standing, "failures"), duration, (int)type.len,
-                   type.data);
+    format_duration(duration, sizeof duration, until_ms - reference_ms);
+    (void)snprintf(out, size, "Its invocation failed: retry %lld%s%s after %.*s.",
+                   (long long)doc_int(standing, "failures"), until_ms ? " in " : "",
+                   until_ms ? duration : "", (int)type.len, type.data);
 }
 
 static void format_held(char *out, size_t size, const msgpack_object *standing)
@@ -186,6 +197,8 @@ void format_sentence(char *out, size_t size, const msgpack_object *described,
         format_closed(out, size, execution, reference_ms);
     else if (doc_is(standing, "state", "running"))
         format_running(out, size, standing, reference_ms);
+    else if (doc_is(standing, "state", "invoked"))
+        format_invoked(out, size, standing, reference_ms);
     else if (doc_is(standing, "state", "queued"))
         format_queued(out, size, execution, standing, reference_ms);
     else if (doc_is(standing, "state", "retry"))

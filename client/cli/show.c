@@ -300,18 +300,12 @@ static void put_children(struct tree *tree, size_t parent, size_t depth)
 
 /* --- what to do -------------------------------------------------------------------------- */
 
-static void put_command(const struct tree *tree, const char *socket, const char *verb,
+static void put_command(const struct tree *tree, const char *options, const char *verb,
                         struct durabled_text subject)
 {
     FILE *out = tree->screen->out;
 
-    fputs("  durablectl ", out);
-    if (socket) {
-        fputs("--socket ", out);
-        put_quoted(out, socket, strlen(socket));
-        fputc(' ', out);
-    }
-    fprintf(out, "%s ", verb);
+    fprintf(out, "  durablectl %s%s ", options, verb);
     put_quoted(out, subject.data, subject.len);
     fputc('\n', out);
 }
@@ -323,7 +317,7 @@ static void put_name(FILE *out, const char *before, struct durabled_text name)
     fputc('`', out);
 }
 
-static void put_callback(const struct tree *tree, const char *socket,
+static void put_callback(const struct tree *tree, const char *options,
                          const msgpack_object *operation, struct durabled_text id)
 {
     const msgpack_object *known = known_callback(operation, tree->story),
@@ -339,11 +333,11 @@ static void put_callback(const struct tree *tree, const char *socket,
     if (place.data)
         put_name(out, " in ", place);
     fputs(":\n", out);
-    put_command(tree, socket, "callback succeed", id);
+    put_command(tree, options, "callback succeed", id);
 }
 
 /* How to complete what only the outside completes. */
-static void put_callbacks(const struct tree *tree, const char *socket)
+static void put_callbacks(const struct tree *tree, const char *options)
 {
     size_t open = 0;
 
@@ -354,7 +348,7 @@ static void put_callbacks(const struct tree *tree, const char *socket)
         if (!id.data || !doc_is(operation, "Status", "STARTED"))
             continue;
         if (open++ < CALLBACKS_MAX)
-            put_callback(tree, socket, operation, id);
+            put_callback(tree, options, operation, id);
     }
     if (open > CALLBACKS_MAX)
         fprintf(tree->screen->out, "\n%zu more open; history has the ids of all callbacks.\n",
@@ -362,7 +356,7 @@ static void put_callbacks(const struct tree *tree, const char *socket)
 }
 
 /* Where to look on, when the execution waits for one that it invoked. */
-static void put_invoked(const struct tree *tree, const char *socket,
+static void put_invoked(const struct tree *tree, const char *options,
                         const msgpack_object *standing)
 {
     const msgpack_object *operation = doc_get(standing, "operation"),
@@ -372,11 +366,11 @@ static void put_invoked(const struct tree *tree, const char *socket,
     if (!arn.data || !doc_is(standing, "state", "waiting"))
         return;
     fputs("\nTo see what that does:\n", tree->screen->out);
-    put_command(tree, socket, "show", arn);
+    put_command(tree, options, "show", arn);
 }
 
 bool put_show(const struct screen *screen, const struct pages *described,
-              const struct story *story, const char *socket, int64_t reference_ms)
+              const struct story *story, const char *options, int64_t reference_ms)
 {
     struct tree tree = {.screen = screen, .story = story, .reference_ms = reference_ms};
     const msgpack_object *page = &described->docs[0].root, **operations;
@@ -395,9 +389,9 @@ bool put_show(const struct screen *screen, const struct pages *described,
         format_sentence(sentence, sizeof sentence, page, story, reference_ms);
         (void)put_safe_cstr(screen->out, sentence, 0);
         fputc('\n', screen->out);
-        put_invoked(&tree, socket, doc_get(page, "standing"));
+        put_invoked(&tree, options, doc_get(page, "standing"));
         if (doc_is(doc_get(page, "execution"), "Status", "RUNNING"))
-            put_callbacks(&tree, socket);
+            put_callbacks(&tree, options);
     }
     free(tree.nodes);
     free(operations);

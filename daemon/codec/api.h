@@ -59,6 +59,9 @@ int dd_api_read_checkpointed(struct dd_span json, struct dd_api_state *state,
 int dd_api_read_page(struct dd_span json, struct dd_api_state *state,
                      struct dd_error *error) DD_MUST_CHECK;
 
+/* Appends an answer packed: what dd_api_write() writes with DD_API_SECONDS, read back. */
+int dd_api_pack(struct dd_span json, struct dd_buf *out, struct dd_error *error) DD_MUST_CHECK;
+
 /* Reads an answer that is an error: `header` is its x-amzn-errortype (service-api 1.5).
  * Gives the type, without what may stand around it, NULL when AWS's API did not write this;
  * and the message, or NULL. */

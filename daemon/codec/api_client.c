@@ -5,6 +5,7 @@
 #include "base/alloc.h"
 #include "codec/http.h"
 #include "codec/json_priv.h"
+#include "codec/pack.h"
 
 /* --- requests ---------------------------------------------------------------------------- */
 
@@ -202,6 +203,92 @@ int dd_api_read_page(struct dd_span json, struct dd_api_state *state, struct dd_
              : no_answer(error, "Operations");
     json_decref(root);
     return rc;
+}
+
+static void pack_value(msgpack_packer *packer, const char *name, const json_t *value);
+
+static void pack_object(msgpack_packer *packer, const json_t *object)
+{
+    const char *name;
+    json_t *value;
+
+    msgpack_pack_map(packer, json_object_size(object));
+    json_object_foreach((json_t *)(uintptr_t)object, name, value)
+    {
+        dd_pack_cstr(packer, name);
+        pack_value(packer, name, value);
+    }
+}
+
+static void pack_array(msgpack_packer *packer, const json_t *array)
+{
+    msgpack_pack_array(packer, json_array_size(array));
+    for (size_t i = 0; i < json_array_size(array); i++)
+        pack_value(packer, "", json_array_get(array, i));
+}
+
+/* Whether a member is a time: in seconds in the API's answers, in milliseconds packed. */
+static bool is_time(const char *name)
+{
+    static const char end[] = "Timestamp";
+    size_t len = strlen(name), end_len = sizeof end - 1;
+
+    return len >= end_len && strcmp(name + len - end_len, end) == 0;
+}
+
+/* Beyond any calendar there is none. */
+static void pack_time(msgpack_packer *packer, double seconds)
+{
+    msgpack_pack_int64(packer,
+                       seconds > 0 && seconds < 1e12 ? (int64_t)(seconds * 1000 + 0.5) : 0);
+}
+
+static void pack_value(msgpack_packer *packer, const char *name, const json_t *value)
+{
+    switch (json_typeof(value)) {
+    case JSON_OBJECT:
+        pack_object(packer, value);
+        return;
+    case JSON_ARRAY:
+        pack_array(packer, value);
+        return;
+    case JSON_STRING:
+        dd_pack_span(packer, dd_span_make(json_string_value(value), json_string_length(value)));
+        return;
+    case JSON_INTEGER:
+        if (is_time(name))
+            pack_time(packer, (double)json_integer_value(value));
+        else
+            msgpack_pack_int64(packer, json_integer_value(value));
+        return;
+    case JSON_REAL:
+        if (is_time(name))
+            pack_time(packer, json_real_value(value));
+        else
+            msgpack_pack_double(packer, json_real_value(value));
+        return;
+    case JSON_TRUE:
+    case JSON_FALSE:
+        dd_pack_bool(packer, json_is_true(value));
+        return;
+    case JSON_NULL:
+        msgpack_pack_nil(packer);
+        return;
+    }
+    dd_unreachable();
+}
+
+int dd_api_pack(struct dd_span json, struct dd_buf *out, struct dd_error *error)
+{
+    json_t *root = load_object(json, error);
+    msgpack_packer packer;
+
+    if (!root)
+        return DD_SERIALIZATION;
+    dd_pack_init(&packer, out);
+    pack_value(&packer, "", root);
+    json_decref(root);
+    return out->failed ? dd_fail(error, DD_NO_MEMORY, "no memory for an answer") : 0;
 }
 
 /* "namespace#Type:http://..." without what is not the type. */

@@ -359,6 +359,30 @@ bool dd_sigv4_authorize(const struct dd_sigv4_scope *scope, struct dd_span secre
     return !out->failed;
 }
 
+bool dd_sigv4_authorize_call(const struct dd_sigv4_call *call, struct dd_buf *out)
+{
+    const struct dd_sigv4_header headers[] = {
+        {DD_SPAN("Host"), call->host},
+        {DD_SPAN("X-Amz-Date"), call->time},
+        {DD_SPAN("X-Amz-Security-Token"), call->token},
+    };
+    const struct dd_sigv4_request request = {
+        .method = call->method,
+        .target = call->target,
+        .headers = headers,
+        .headers_len = DD_COUNT(headers) - (call->token.data ? 0 : 1),
+        .body = call->body,
+    };
+    const struct dd_sigv4_scope scope = {
+        .access_key = call->access_key,
+        .time = call->time,
+        .region = call->region,
+        .service = DD_SPAN("lambda"),
+    };
+
+    return dd_sigv4_authorize(&scope, call->secret_key, &request, out);
+}
+
 /* --- the header -------------------------------------------------------------------------- */
 
 static struct dd_span trim(struct dd_span text)

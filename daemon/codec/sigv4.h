@@ -47,6 +47,22 @@ bool dd_sigv4_sign(const struct dd_sigv4_scope *scope, struct dd_span secret,
 bool dd_sigv4_authorize(const struct dd_sigv4_scope *scope, struct dd_span secret,
                         const struct dd_sigv4_request *request, struct dd_buf *out);
 
+/* A call of Lambda's API that a client of ours makes. */
+struct dd_sigv4_call {
+    struct dd_span method;
+    struct dd_span target;
+    struct dd_span host;
+    struct dd_span body;
+    struct dd_span time; /* as X-Amz-Date has it */
+    struct dd_span region;
+    struct dd_span access_key, secret_key;
+    struct dd_span token; /* of a session; absent: none */
+};
+
+/* Appends the value of its Authorization header, which covers Host, X-Amz-Date and, with a
+ * session's keys, X-Amz-Security-Token; the same. */
+bool dd_sigv4_authorize_call(const struct dd_sigv4_call *call, struct dd_buf *out);
+
 /* What an Authorization header says; spans into it. */
 struct dd_sigv4_claim {
     struct dd_span access_key;

@@ -331,11 +331,9 @@ static void write_url(struct aws_call *call)
     dd_buf_append_byte(url, '\0');
 }
 
-/* The headers that are signed come first. */
 struct headers {
     struct dd_http_header all[7];
     size_t len;
-    size_t signed_len;
     char time[DD_HTTP_STAMP_LEN + 1];
     struct dd_buf authorization;
 };
@@ -348,26 +346,19 @@ static void add(struct headers *headers, const char *name, const char *value)
 static bool sign(const struct aws_call *call, struct headers *headers)
 {
     const struct dd_aws *aws = call->aws;
-    struct dd_sigv4_header covered[DD_COUNT(headers->all)];
-    struct dd_sigv4_request request = {
+    struct dd_sigv4_call signed_call = {
         .method = dd_span_cstr(call->checkpoint ? "POST" : "GET"),
         .target = dd_span_cstr(call->url.data + aws->path_at),
-        .headers = covered,
-        .headers_len = headers->signed_len,
+        .host = dd_span_cstr(aws->host.data),
         .body = call->checkpoint ? dd_buf_span(&call->body) : DD_SPAN(""),
-    };
-    struct dd_sigv4_scope scope = {
-        .access_key = dd_text_span(aws->keys.access_key),
         .time = dd_span_cstr(headers->time),
         .region = dd_span_cstr(config_of(aws)->region),
-        .service = DD_SPAN("lambda"),
+        .access_key = dd_text_span(aws->keys.access_key),
+        .secret_key = dd_text_span(aws->keys.secret_key),
+        .token = dd_text_span(aws->keys.token),
     };
 
-    for (size_t i = 0; i < headers->signed_len; i++)
-        covered[i] = (struct dd_sigv4_header){dd_span_cstr(headers->all[i].name),
-                                              dd_span_cstr(headers->all[i].value)};
-    if (!dd_sigv4_authorize(&scope, dd_text_span(aws->keys.secret_key), &request,
-                            &headers->authorization))
+    if (!dd_sigv4_authorize_call(&signed_call, &headers->authorization))
         return false;
     dd_buf_append_byte(&headers->authorization, '\0');
     return !headers->authorization.failed;
@@ -383,7 +374,6 @@ static bool write_headers(const struct aws_call *call, struct headers *headers)
     add(headers, "X-Amz-Date", headers->time);
     if (aws->keys.token)
         add(headers, "X-Amz-Security-Token", aws->keys.token->data);
-    headers->signed_len = headers->len;
     if (!sign(call, headers))
         return false;
     add(headers, "Authorization", headers->authorization.data);

@@ -253,6 +253,13 @@ int dd_make_parents(const char *path, struct dd_error *error)
     return 0;
 }
 
+const char *dd_variable(const char *name)
+{
+    const char *value = getenv(name);
+
+    return value && *value ? value : NULL;
+}
+
 void dd_notify(const char *state)
 {
     const char *path = getenv("NOTIFY_SOCKET");

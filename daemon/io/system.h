@@ -48,6 +48,9 @@ void dd_write_stderr(struct dd_span bytes);
  * may become. */
 bool dd_read_file(const char *path, struct dd_buf *out);
 
+/* A variable of the environment; NULL when it is not there, or empty. */
+const char *dd_variable(const char *name);
+
 /* Tells the service manager ("READY=1"), if $NOTIFY_SOCKET asks for it
  * (sd_notify(3)); does nothing otherwise. */
 void dd_notify(const char *state);

@@ -56,10 +56,14 @@ static void check_answers(struct dd_span json)
     struct dd_text *type, *message;
     struct dd_api_keys keys;
     struct dd_error error;
+    struct dd_buf packed;
 
     (void)!dd_api_read_checkpointed(json, &state, &error);
     (void)!dd_api_read_page(json, &state, &error);
     dd_api_state_deinit(&state);
+    dd_buf_init(&packed, DD_FRAME_MAX);
+    (void)!dd_api_pack(json, &packed, &error);
+    dd_buf_deinit(&packed);
     dd_api_read_failure(json, json, &type, &message);
     dd_text_unref(type);
     dd_text_unref(message);

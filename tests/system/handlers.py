@@ -371,4 +371,27 @@ def maps(event: dict[str, Any], context: DurableContext) -> int:
     )
 
 
+@durable_execution
+def naps(event: dict[str, Any], context: DurableContext) -> None:
+    context.step(lambda _: "tired", name="yawn")
+    context.wait(Duration.from_hours(1), name="nap")
+
+
+@durable_execution
+def tries_later(event: dict[str, Any], context: DurableContext) -> None:
+    """A step whose second attempt is in an hour."""
+
+    def body(_: StepContext) -> None:
+        raise RuntimeError("not yet")
+
+    strategy = create_retry_strategy(
+        RetryStrategyConfig(
+            initial_delay=Duration.from_hours(1),
+            max_delay=Duration.from_hours(2),
+            jitter_strategy=JitterStrategy.NONE,
+        )
+    )
+    context.step(body, name="patient", config=StepConfig(retry_strategy=strategy))
+
+
 logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")

@@ -357,6 +357,38 @@ static void test_failures_of_the_service(void **state)
     }
 }
 
+static void test_answers_there_and_back(void **state)
+{
+    static const char json[] =
+        "{\"StartTimestamp\":1763647702.045,\"EndTimestamp\":1763647702.999,"
+        "\"Text\":\"\\u0000\xc3\xa9\",\"List\":[true,false,null,-1,{}],\"Id\":17}";
+    struct dd_buf packed, again;
+    struct dd_error error;
+
+    (void)state;
+    dd_buf_init(&packed, 1000);
+    dd_buf_init(&again, 1000);
+    assert_int_equal(dd_api_pack(dd_span_cstr(json), &packed, &error), 0);
+    dd_api_write(&again, dd_buf_span(&packed), DD_API_SECONDS);
+    assert_true(dd_span_is(dd_buf_span(&again), json));
+    /* Whole seconds, a time that no calendar has, and what is no time. */
+    dd_buf_clear(&packed);
+    dd_buf_clear(&again);
+    assert_int_equal(dd_api_pack(DD_SPAN("{\"ATimestamp\":7,\"BTimestamp\":1e300,"
+                                         "\"CTimestamp\":-1,\"DTimestamp\":\"x\"}"),
+                                 &packed, &error),
+                     0);
+    dd_api_write(&again, dd_buf_span(&packed), DD_API_MILLISECONDS);
+    assert_true(dd_span_is(dd_buf_span(&again), "{\"ATimestamp\":7000,\"BTimestamp\":0,"
+                                                "\"CTimestamp\":0,\"DTimestamp\":\"x\"}"));
+    dd_buf_deinit(&packed);
+    assert_int_equal(dd_api_pack(DD_SPAN("[]"), &packed, &error), DD_SERIALIZATION);
+    dd_buf_init(&packed, 10);
+    assert_int_equal(dd_api_pack(dd_span_cstr(json), &packed, &error), DD_NO_MEMORY);
+    dd_buf_deinit(&packed);
+    dd_buf_deinit(&again);
+}
+
 static void test_keys_of_an_endpoint(void **state)
 {
     static const char json[] = "{\"AccessKeyId\":\"A\",\"SecretAccessKey\":\"S\","
@@ -387,6 +419,7 @@ int main(void)
         cmocka_unit_test(test_answers_of_the_service),
         cmocka_unit_test(test_what_is_no_answer),
         cmocka_unit_test(test_failures_of_the_service),
+        cmocka_unit_test(test_answers_there_and_back),
         cmocka_unit_test(test_keys_of_an_endpoint),
     };
 
