@@ -15,6 +15,7 @@ from conftest import World, wait_for
 
 OURS = "durabled"
 OFFICIAL = "aws_durable_execution_sdk_python"
+DELAY_S = 0.015  # of a call
 
 # Each a handler, its event and its result.
 CASES: dict[str, tuple[str, Any, Any]] = {
