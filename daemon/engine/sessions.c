@@ -262,6 +262,7 @@ int dd_session_method_begin(struct dd_pending *pending, const struct dd_begin *c
     begin.profile = call->profile;
     begin.seed = dd_rng_next(&engine->jitter);
     begin.observe = call->observe;
+    begin.gather_ms = engine->aws ? DD_GATHER_MS : 0;
     attached->updated = event.updated;
     attached->updated_len = event.updated_len;
     event.updated = NULL;
