@@ -252,6 +252,9 @@
 /* A connection that was not used for so long is not trusted: sandboxes are frozen, and what
  * stands between closes it meanwhile. Chosen. */
 #define DD_AWS_IDLE_MS 20000
+/* How far our clock may be from the service's before requests are signed with its: a signature
+ * holds for five minutes (SigV4, "Elements of an API request signature"). */
+#define DD_AWS_SKEW_MS (4 * 60 * 1000)
 /* An answer: Lambda's 6 MB, in which every byte may be escaped, and more. */
 #define DD_AWS_ANSWER_MAX (4u * DD_RESULT_MAX)
 /* Keys are asked for so long before they expire, and no more often than that after a

@@ -227,6 +227,47 @@ bool dd_http_date(struct dd_span text, int64_t *out_ms)
     return epoch_seconds(text, out_ms) || iso_date(text, out_ms);
 }
 
+static bool take_word(struct scan *scan, const char *word)
+{
+    size_t len = strlen(word);
+
+    if (scan->text.len - scan->at < len || memcmp(scan->text.data + scan->at, word, len) != 0)
+        return false;
+    scan->at += len;
+    return true;
+}
+
+static bool take_month(struct scan *scan, int64_t *out)
+{
+    static const char *const names[] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
+                                        "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
+
+    for (size_t i = 0; i < DD_COUNT(names); i++) {
+        *out = (int64_t)i + 1;
+        if (take_word(scan, names[i]))
+            return true;
+    }
+    return false;
+}
+
+bool dd_http_header_date(struct dd_span text, int64_t *out_ms)
+{
+    struct scan scan = {text, 3}; /* behind the day's name */
+    int64_t year, month, day, hour, minute, second;
+
+    if (text.len < 3 || !take_word(&scan, ", ") || !take_number(&scan, 2, 1, 31, &day) ||
+        !take(&scan, ' ') || !take_month(&scan, &month) || !take(&scan, ' ') ||
+        !take_number(&scan, 4, 1, 9999, &year) || !take(&scan, ' ') ||
+        !take_number(&scan, 2, 0, 23, &hour) || !take(&scan, ':') ||
+        !take_number(&scan, 2, 0, 59, &minute) || !take(&scan, ':') ||
+        !take_number(&scan, 2, 0, 60, &second) || !take_word(&scan, " GMT") ||
+        scan.at != text.len)
+        return false;
+    *out_ms =
+        (((days_of(year, month, day) * 24 + hour) * 60 + minute) * 60 + second) * INT64_C(1000);
+    return true;
+}
+
 bool dd_http_stamp(struct dd_span text, int64_t *out_ms)
 {
     struct scan scan = {text, 0};

@@ -20,6 +20,9 @@ bool dd_http_query(struct dd_span query, size_t *at, const char *name, struct dd
 /* A date as ISO 8601 (without an offset: UTC), a day, or seconds since 1970. */
 bool dd_http_date(struct dd_span text, int64_t *out_ms);
 
+/* A Date header, "Fri, 02 Jan 2026 03:04:05 GMT" (RFC 9110, 5.6.7), in whole seconds. */
+bool dd_http_header_date(struct dd_span text, int64_t *out_ms);
+
 /* A time as X-Amz-Date has it, "20260102T030405Z", in whole seconds. */
 #define DD_HTTP_STAMP_LEN 16
 bool dd_http_stamp(struct dd_span text, int64_t *out_ms);

@@ -753,6 +753,8 @@ static void pack_entries(msgpack_packer *packer, const struct dd_answer *answer)
     }
     dd_pack_cstr(packer, "more");
     dd_pack_bool(packer, answer->more);
+    dd_pack_cstr(packer, "gaps");
+    dd_pack_bool(packer, answer->gaps);
 }
 
 void dd_wire_write_begun(struct dd_buf *out, const struct dd_answer *answer,
@@ -772,8 +774,6 @@ void dd_wire_write_begun(struct dd_buf *out, const struct dd_answer *answer,
     for (size_t i = 0; i < session->updated_len; i++)
         dd_pack_text(&packer, session->updated[i]);
     pack_member(&packer, "input", answer->payload);
-    dd_pack_cstr(&packer, "gaps");
-    dd_pack_bool(&packer, answer->gaps);
     pack_entries(&packer, answer);
 }
 
@@ -892,7 +892,7 @@ void dd_wire_write_answer(struct dd_buf *out, const struct dd_answer *answer)
     dd_pack_init(&packer, out);
     switch (answer->kind) {
     case DD_ANSWER_OPERATIONS:
-        msgpack_pack_map(&packer, 2);
+        msgpack_pack_map(&packer, 3);
         pack_entries(&packer, answer);
         return;
     case DD_ANSWER_RUN:

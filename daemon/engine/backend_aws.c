@@ -36,6 +36,7 @@ struct dd_aws {
     size_t path_at;       /* where the path of the endpoint begins */
     char agent[64];
     int64_t used_ms; /* when a connection was used last */
+    int64_t skew_ms; /* what the service's clock is ahead of ours */
 
     struct dd_api_keys keys; /* no access_key: none yet */
     struct dd_fetch_owner keys_owner;
@@ -59,9 +60,10 @@ struct aws_call {
     int64_t due_ms; /* when it is sent, or its failure told; 0: not */
     int64_t began_ms, until_ms;
     uint32_t attempts;
-    bool redial;      /* the last attempt ended with its connection */
-    bool wants_keys;  /* waits for them */
-    bool keys_failed; /* they were refused once, and asked for anew */
+    bool redial;       /* the last attempt ended with its connection */
+    bool wants_keys;   /* waits for them */
+    bool keys_failed;  /* they were refused once, and asked for anew */
+    bool clock_failed; /* it was told the time once */
     struct dd_error_object *failure;
     bool retryable;
     struct dd_text *problem_type; /* of the last attempt; NULL: not the service's */
@@ -76,6 +78,12 @@ static const struct dd_aws_config *config_of(const struct dd_aws *aws)
 static int64_t now_of(const struct aws_call *call)
 {
     return call->aws->engine->now_ms;
+}
+
+/* The time at the service: of signatures, and of what keys expire by. */
+static int64_t service_ms(const struct dd_aws *aws)
+{
+    return aws->engine->now_ms + aws->skew_ms;
 }
 
 /* --- ends of a call ---------------------------------------------------------------------- */
@@ -183,13 +191,13 @@ static void tell(struct aws_call *call)
 
 static bool keys_ready(const struct dd_aws *aws)
 {
-    int64_t now_ms = aws->engine->now_ms, expires_ms = aws->keys.expires_ms;
+    int64_t now_ms = service_ms(aws), expires_ms = aws->keys.expires_ms;
 
     if (!aws->keys.access_key)
         return false;
     if (expires_ms == 0 || now_ms < expires_ms - DD_AWS_KEYS_EARLY_MS)
         return true;
-    return now_ms < expires_ms && now_ms < aws->keys_after_ms;
+    return now_ms < expires_ms && aws->engine->now_ms < aws->keys_after_ms;
 }
 
 /* Those who wait go on: with keys, or without, when `problem` says why. */
@@ -370,7 +378,7 @@ static bool write_headers(const struct aws_call *call, struct headers *headers)
     const struct dd_aws *aws = call->aws;
 
     dd_buf_init(&headers->authorization, DD_SIGNED_BYTES_MAX);
-    dd_http_stamp_format(aws->engine->now_ms, headers->time);
+    dd_http_stamp_format(service_ms(aws), headers->time);
     add(headers, "Host", aws->host.data);
     add(headers, "X-Amz-Date", headers->time);
     if (aws->keys.token)
@@ -502,6 +510,27 @@ static void drop_keys(struct aws_call *call)
     call->due_ms = now_of(call);
 }
 
+/* Whether a signature may have been refused for its time: then the next has the service's. */
+static bool set_clock(struct aws_call *call, const struct dd_fetch_answer *answer)
+{
+    /* 2020 and 2100: a date outside is no clock's. */
+    const int64_t from_ms = INT64_C(1577836800000), to_ms = INT64_C(4102444800000);
+    struct dd_aws *aws = call->aws;
+    int64_t date_ms, ahead_ms;
+
+    if (call->clock_failed || !dd_http_header_date(answer->header(answer, "Date"), &date_ms) ||
+        date_ms < from_ms || date_ms > to_ms)
+        return false;
+    ahead_ms = date_ms - service_ms(aws);
+    if (ahead_ms > -DD_AWS_SKEW_MS && ahead_ms < DD_AWS_SKEW_MS)
+        return false;
+    aws->skew_ms += ahead_ms;
+    call->clock_failed = true;
+    call->due_ms = now_of(call);
+    dd_log(aws->engine->config.log, CLOCK_DIFFERS, DD_LOG_NUMBER("skew_ms", aws->skew_ms));
+    return true;
+}
+
 /* The classes of sdk-semantics 8.3. */
 static void judge(struct aws_call *call, const struct dd_fetch_answer *answer,
                   struct dd_text *type, struct dd_text *message)
@@ -520,6 +549,8 @@ static void judge(struct aws_call *call, const struct dd_fetch_answer *answer,
         refuse(call, true, type, said);
     else if (!is_about_keys(type))
         refuse(call, false, type, said);
+    else if (set_clock(call, answer))
+        return;
     else if (config_of(call->aws)->keys_url && !call->keys_failed)
         drop_keys(call);
     else
@@ -565,7 +596,7 @@ static void page_on(struct aws_call *call)
 {
     call->checkpoint = false;
     call->attempts = 0;
-    call->keys_failed = false;
+    call->keys_failed = call->clock_failed = false;
     dd_text_set(&call->token, call->got.token);
     dd_text_set(&call->marker, call->got.marker);
     limit(call);

@@ -118,6 +118,7 @@ static struct dd_backend_call *load(struct dd_attached *attached, struct dd_span
 {
     struct dd_engine *engine = attached->engine;
     struct service_call *call = call_new(attached, true);
+    size_t items = engine->config.page_items ? engine->config.page_items : DD_PAGE_ITEMS_MAX;
     struct dd_resident *resident;
     uint64_t position = 0;
 
@@ -125,9 +126,8 @@ static struct dd_backend_call *load(struct dd_attached *attached, struct dd_span
     if (call->status == 0) {
         struct dd_page page = {0};
 
-        call->status =
-            dd_execution_state(resident->execution, dd_text_span(attached->arn), token, marker,
-                               DD_PAGE_ITEMS_MAX, &page, &call->error);
+        call->status = dd_execution_state(resident->execution, dd_text_span(attached->arn),
+                                          token, marker, items, &page, &call->error);
         if (call->status == 0)
             copy_page(call, &page);
         dd_page_deinit(&page);

@@ -57,6 +57,7 @@ struct dd_engine_config {
     int64_t default_retention_s;
     size_t connections_max;
     size_t memory_budget;           /* bytes of executions kept loaded while idle */
+    size_t page_items;              /* of a session's state; 0: DD_PAGE_ITEMS_MAX */
     const struct dd_hosted *hosted; /* functions that the daemon hosts itself; borrowed */
     size_t hosted_len;
 };

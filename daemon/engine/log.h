@@ -136,6 +136,10 @@ enum dd_level { DD_LEVEL_DEBUG, DD_LEVEL_INFO, DD_LEVEL_WARN, DD_LEVEL_ERROR };
     X(KEYS_FAILED, WARN, "no credentials",                                                     \
       "The endpoint for credentials refused, or was not reached; it is asked again.",          \
       "See `error`.")                                                                          \
+    X(CLOCK_DIFFERS, WARN, "the service's clock differs from this machine's",                  \
+      "A signature was refused for its time. Requests are signed with the service's clock "    \
+      "from now on; `skew_ms` is what it is ahead.",                                           \
+      "Nothing; set the clock if the machine is yours.")                                       \
     X(PEER_SLOW, DEBUG, "peer reads slowly", "Its backlog is full; its calls wait.",           \
       "Nothing.")                                                                              \
     X(CLOCK_STEPPED, WARN, "the clock was stepped",                                            \

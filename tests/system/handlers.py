@@ -299,9 +299,7 @@ def big_result(event: dict[str, Any], context: DurableContext) -> str:
     return "y" * BIG
 
 
-@durable_execution
-def sequence(event: dict[str, Any], context: DurableContext) -> int:
-    """Many small steps and waits, each noted: what the torture test checks."""
+def sequence_of(event: dict[str, Any], context: DurableContext) -> int:
     total = 0
     for number in range(event["steps"]):
 
@@ -313,6 +311,19 @@ def sequence(event: dict[str, Any], context: DurableContext) -> int:
         if event.get("wait_every") and number % event["wait_every"] == 0:
             context.wait(Duration.from_seconds(1))
     return total
+
+
+@durable_execution
+def sequence(event: dict[str, Any], context: DurableContext) -> int:
+    """Many small steps and waits, each noted: what the torture test checks."""
+    return sequence_of(event, context)
+
+
+@durable_execution
+def begins_often(event: dict[str, Any], context: DurableContext) -> int:
+    """As sequence(), and its beginnings are noted too."""
+    note("begun")
+    return sequence_of(event, context)
 
 
 @durable_execution

@@ -165,6 +165,25 @@ def test_a_large_state_is_read_in_pages(world: World) -> None:
     assert sorted(world.noted()) == sorted(f"k:{number}" for number in range(1100))
 
 
+def test_the_handler_begins_before_the_last_page(world: World) -> None:
+    layer = Layer(world, "begins_often")
+    begun: list[int] = []
+
+    def late(request: Any, body: bytes) -> bool:
+        if request.command == "GET" and not begun:
+            wait_for("the handler", lambda: world.noted().count("begun") == 3)
+            begun.append(3)
+        else:
+            layer.between.faults.appendleft(late)
+        return False
+
+    layer.between.faults.append(late)
+    good, total = layer.run({"key": "k", "steps": 1100, "wait_every": 1099})
+    assert (good, total, begun) == (True, sum(range(1100)), [3])
+    ran = [note for note in world.noted() if note != "begun"]
+    assert sorted(ran) == sorted(f"k:{number}" for number in range(1100))
+
+
 def test_a_large_result_is_recorded_by_the_service(world: World) -> None:
     layer = Layer(world, "big_result")
     good, result = layer.run({})

@@ -148,6 +148,8 @@ bool cursor_add(struct cursor *cursor, struct durabled_reply *reply)
         return false;
     }
     cursor->more = map_bool(&reply->result, "more");
+    if (map_get(&reply->result, "gaps"))
+        cursor->gaps = map_bool(&reply->result, "gaps");
     window->reply = reply;
     window->open = 1; /* ours, until all entries are in */
     for (size_t i = 0; i < len; i++) {

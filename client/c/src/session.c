@@ -194,7 +194,6 @@ static bool session_read(struct durabled_session *session, struct durabled_reply
         durabled_reply_free(reply);
         return false;
     }
-    session->cursor.gaps = map_bool(&reply->result, "gaps");
     return cursor_add(&session->cursor, reply);
 }
 

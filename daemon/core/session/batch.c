@@ -130,7 +130,7 @@ static bool strand_runs(const struct dd_session *session)
 
 /* Until when it may be held: strands that follow each other closely are waited for, but not
  * for ever. */
-static int64_t held_until(const struct dd_session *session)
+static int64_t gather_until(const struct dd_session *session)
 {
     int64_t next = session->queued_ms + session->gather_ms;
     int64_t last = session->sync_ms + GATHERS_MAX * session->gather_ms;
@@ -138,11 +138,11 @@ static int64_t held_until(const struct dd_session *session)
     return next < last ? next : last;
 }
 
-bool batch_held(const struct dd_session *session)
+bool batch_gathers(const struct dd_session *session)
 {
     return wanted(session) && !wanted_now(session) && !session->end_call &&
-           session->now_ms < held_until(session) && session->queue_len < DD_BATCH_UPDATES_MAX &&
-           strand_runs(session);
+           session->now_ms < gather_until(session) &&
+           session->queue_len < DD_BATCH_UPDATES_MAX && strand_runs(session);
 }
 
 void batch_pump(struct dd_session *session)
@@ -150,7 +150,7 @@ void batch_pump(struct dd_session *session)
     size_t len;
 
     if (session->flight || !batch_open(session) || (!wanted(session) && !wanted_now(session)) ||
-        batch_held(session))
+        batch_gathers(session))
         return;
     len = batch_len(session);
     session->flight = true;
@@ -181,13 +181,13 @@ void batch_acked(struct dd_session *session)
 
 int64_t batch_next_due(const struct dd_session *session)
 {
-    int64_t held_ms = batch_held(session) ? held_until(session) : 0;
+    int64_t gather_ms = batch_gathers(session) ? gather_until(session) : 0;
 
     if (session->flight)
         return 0;
-    if (!held_ms || (session->flush_ms && session->flush_ms < held_ms))
+    if (!gather_ms || (session->flush_ms && session->flush_ms < gather_ms))
         return session->flush_ms;
-    return held_ms;
+    return gather_ms;
 }
 
 /* Leaves out what nobody waits for: a handler that has ended needs it no more. */

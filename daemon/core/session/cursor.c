@@ -4,7 +4,10 @@
  * context. A virtual context has no operation of its own; where a position is
  * empty, its would-be children are probed too. What is not found within a few
  * empty positions is left out, and the client is told so: it asks by session.start
- * before it runs anything. */
+ * before it runs anything.
+ *
+ * The state comes in pages. The walk is done over the first, with which the handler begins, and
+ * again over all. */
 #include "core/session/session_priv.h"
 
 #include "base/alloc.h"
@@ -16,8 +19,11 @@
 #define DEPTH_MAX 64
 
 static void add_entry(struct dd_session *session, struct dd_text *context_id, uint32_t position,
-                      const struct record *record)
+                      struct record *record)
 {
+    if (record->placed)
+        return;
+    record->placed = true;
     if (session->entries_len == session->entries_cap) {
         session->entries_cap = session->entries_cap ? 2 * session->entries_cap : 64;
         session->entries =
@@ -106,6 +112,11 @@ static size_t entry_size(const struct dd_cursor_entry *entry)
            dd_error_object_size(entry->operation->error) + 256;
 }
 
+bool cursor_ready(const struct dd_session *session)
+{
+    return session->entries_at < session->entries_len || !session->loading;
+}
+
 void cursor_window(struct dd_session *session, struct dd_answer *window)
 {
     size_t begin = session->entries_at, size = 0;
@@ -120,5 +131,6 @@ void cursor_window(struct dd_session *session, struct dd_answer *window)
     }
     window->entries = session->entries ? session->entries + begin : NULL;
     window->entries_len = session->entries_at - begin;
-    window->more = session->entries_at < session->entries_len;
+    window->more = session->entries_at < session->entries_len || session->loading;
+    window->gaps = session->entries_len < session->loaded_len || session->loading;
 }

@@ -380,6 +380,8 @@ void operation_start(struct dd_session *session, const struct dd_call *call)
     if (record && (check_identity(call, context, &record->operation, &error) != 0 ||
                    check_nesting(call, &record->operation, &error) != 0)) {
         answer_error(session, call->id, &error);
+    } else if (!record && session->loading) {
+        held_add(session, call); /* it may be on a page that is still to come */
     } else {
         if (!record && !call->is_virtual)
             record = record_fresh(session, call, id);

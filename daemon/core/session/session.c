@@ -64,7 +64,7 @@ void record_merge(struct dd_session *session, const struct dd_operation *operati
         session->execution = record;
         return;
     }
-    record->loaded = session->state == SESSION_LOADING;
+    record->loaded = session->loading;
     session->loaded_len += record->loaded;
 }
 
@@ -97,7 +97,7 @@ static void merge_all(struct dd_session *session, const struct dd_operation *ope
 {
     for (size_t i = 0; i < len; i++) {
         record_merge(session, &operations[i]);
-        if (session->observe && session->state != SESSION_LOADING)
+        if (session->observe && !session->loading)
             observe(session, &operations[i]);
     }
 }
@@ -245,12 +245,6 @@ static void call_end(struct dd_session *session, const struct dd_call *call)
 
 /* --- begin and loading ------------------------------------------------------------------- */
 
-static void load(struct dd_session *session, struct dd_span marker)
-{
-    session->flight = true;
-    session->effects.load(session->effects.user, dd_text_span(session->token), marker);
-}
-
 static void begin_failed(struct dd_session *session, enum dd_code code, const char *text)
 {
     struct dd_error error;
@@ -260,22 +254,42 @@ static void begin_failed(struct dd_session *session, enum dd_code code, const ch
     answer_error(session, session->begin_call, &error);
 }
 
-static void loaded(struct dd_session *session)
+static void answer_begun(struct dd_session *session)
 {
     struct dd_answer begun = {.kind = DD_ANSWER_BEGUN, .call = session->begin_call};
 
-    if (!session->execution) {
+    session->state = SESSION_RUNNING;
+    begun.payload = session->execution->operation.result;
+    begun.start_ms = session->execution->operation.start_ms;
+    cursor_window(session, &begun);
+    answer(session, &begun);
+}
+
+/* A page has come. The handler begins with the first that has operations, and the rest is read
+ * meanwhile. */
+static void page(struct dd_session *session, const struct dd_operation *operations, size_t len,
+                 struct dd_span marker)
+{
+    session->loading = true;
+    merge_all(session, operations, len);
+    session->loading = marker.len > 0;
+    if (session->loading) {
+        session->flight = true;
+        session->effects.load(session->effects.user, dd_text_span(session->token), marker);
+    }
+    if (!session->execution && !session->loading) {
         begin_failed(session, DD_INVALID_PARAMETER,
                      "event: the state has no EXECUTION operation");
         return;
     }
-    session->state = SESSION_RUNNING;
-    cursor_build(session);
-    begun.payload = session->execution->operation.result;
-    begun.start_ms = session->execution->operation.start_ms;
-    begun.gaps = session->entries_len < session->loaded_len;
-    cursor_window(session, &begun);
-    answer(session, &begun);
+    if (!session->execution || (session->loading && session->loaded_len == 0))
+        return;
+    if (session->state == SESSION_LOADING || !session->loading)
+        cursor_build(session);
+    if (session->state == SESSION_LOADING)
+        answer_begun(session);
+    if (!session->loading)
+        held_take(session);
 }
 
 struct dd_session *dd_session_begin(const struct dd_session_begin *begin,
@@ -294,6 +308,7 @@ struct dd_session *dd_session_begin(const struct dd_session_begin *begin,
     dd_list_init(&session->strands);
     dd_list_init(&session->awaits);
     dd_list_init(&session->acks);
+    dd_list_init(&session->held);
     root->type = DD_TYPE_CONTEXT;
     root->strand = strand_new(session);
     dd_list_init(&root->of_record);
@@ -303,25 +318,18 @@ struct dd_session *dd_session_begin(const struct dd_session_begin *begin,
     session->gather_ms = begin->gather_ms;
     session->root = root;
     dd_map_put(&session->units, handle_key(&root->handle), root);
-    merge_all(session, begin->operations, begin->operations_len);
-    if (begin->marker.len > 0)
-        load(session, begin->marker);
-    else
-        loaded(session);
+    page(session, begin->operations, begin->operations_len, begin->marker);
     return session;
 }
 
 void dd_session_loaded(struct dd_session *session, const struct dd_operation *operations,
                        size_t operations_len, struct dd_span marker, int64_t now_ms)
 {
-    dd_assert(session->flight && session->state == SESSION_LOADING);
+    dd_assert(session->flight && session->loading);
     session->now_ms = now_ms;
     session->flight = false;
-    merge_all(session, operations, operations_len);
-    if (marker.len > 0)
-        load(session, marker);
-    else
-        loaded(session);
+    page(session, operations, operations_len, marker);
+    settle(session);
 }
 
 /* --- the answers of the API -------------------------------------------------------------- */
@@ -350,7 +358,7 @@ void dd_session_refused(struct dd_session *session, struct dd_error_object *erro
 {
     dd_assert(session->flight);
     session->now_ms = now_ms;
-    session->flight = false;
+    session->flight = session->loading = false;
     if (session->state == SESSION_LOADING) {
         begin_failed(session, retryable ? DD_SERVICE : DD_INVALID_PARAMETER,
                      dd_text_or(error->message, "the state cannot be loaded"));
@@ -360,6 +368,7 @@ void dd_session_refused(struct dd_session *session, struct dd_error_object *erro
     dd_error_object_set(&session->failure, error);
     session->failure_retryable = retryable;
     strands_unwind(session);
+    held_take(session);
     settle(session);
 }
 
@@ -371,6 +380,13 @@ static void answer_window(struct dd_session *session, uint64_t call)
 
     cursor_window(session, &window);
     answer(session, &window);
+}
+
+/* Whether the answer may depend on what is still to come. */
+static bool waits_for_pages(const struct dd_session *session, const struct dd_call *call)
+{
+    return session->loading &&
+           (held_any(session) || (call->kind == DD_CALL_OPERATIONS && !cursor_ready(session)));
 }
 
 static void dispatch(struct dd_session *session, const struct dd_call *call)
@@ -410,6 +426,18 @@ static void dispatch(struct dd_session *session, const struct dd_call *call)
     dd_unreachable();
 }
 
+void call_take(struct dd_session *session, const struct dd_call *call)
+{
+    if (call->kind != DD_CALL_END && call->kind != DD_CALL_UNWOUND &&
+        call->kind != DD_CALL_OPERATIONS &&
+        (session->state != SESSION_RUNNING || session->end_call))
+        answer_kind(session, call->id, DD_ANSWER_UNWIND);
+    else if (waits_for_pages(session, call))
+        held_add(session, call);
+    else
+        dispatch(session, call);
+}
+
 void dd_session_call(struct dd_session *session, const struct dd_call *call, int64_t now_ms)
 {
     struct dd_error error;
@@ -422,12 +450,7 @@ void dd_session_call(struct dd_session *session, const struct dd_call *call, int
         answer_error(session, call->id, &error);
         return;
     }
-    if (call->kind != DD_CALL_END && call->kind != DD_CALL_UNWOUND &&
-        call->kind != DD_CALL_OPERATIONS &&
-        (session->state != SESSION_RUNNING || session->end_call))
-        answer_kind(session, call->id, DD_ANSWER_UNWIND);
-    else
-        dispatch(session, call);
+    call_take(session, call);
     settle(session);
 }
 
@@ -447,6 +470,7 @@ void dd_session_forget(struct dd_session *session, uint64_t client, int64_t now_
 
     session->now_ms = now_ms;
     awaits_forget(session, client);
+    held_forget(session, client);
     while ((unit = dd_map_next(&session->units, &at)) != NULL) {
         if (unit->client != client || unit == session->root ||
             (unit->state != UNIT_RUNNING && unit->state != UNIT_DECIDING))
@@ -503,6 +527,7 @@ static void free_records(struct dd_session *session)
 void dd_session_free(struct dd_session *session)
 {
     batch_free(session);
+    held_drop(session);
     forget_changed(session);
     dd_free(session->changed);
     while (!dd_list_empty(&session->awaits)) {
@@ -548,8 +573,12 @@ int dd_session_check(const struct dd_session *session, struct dd_error *error)
     if (session->state != SESSION_RUNNING && !dd_list_empty(&session->awaits))
         return dd_fail(error, DD_SYSTEM, "an await is parked in a session that unwinds");
     if (session->state == SESSION_RUNNING && !dd_list_empty(&session->acks) &&
-        !session->flight && !batch_held(session))
+        !session->flight && !batch_gathers(session))
         return dd_fail(error, DD_SYSTEM, "a call waits for a checkpoint that is not out");
+    if (held_any(session) && !session->loading)
+        return dd_fail(error, DD_SYSTEM, "a call waits for pages that do not come");
+    if (session->loading && !session->flight)
+        return dd_fail(error, DD_SYSTEM, "pages are to come that nobody asked for");
     if (session->loaded_len + (session->execution ? 1 : 0) > session->records.len)
         return dd_fail(error, DD_SYSTEM, "an operation of an earlier invocation is forgotten");
     if (!batch_open(session) && dd_session_next_due_ms(session))

@@ -220,7 +220,7 @@ struct dd_answer {
     const struct dd_cursor_entry *entries;
     size_t entries_len;
     bool more; /* BEGUN, OPERATIONS: ask for the next window */
-    bool gaps; /* BEGUN: something recorded has no place in the cursor */
+    bool gaps; /* as `more`: something recorded has no place in the cursor, so far */
     /* What checkpoints changed since the last answer, when the session is observed. */
     const struct dd_operation *changed;
     size_t changed_len;
@@ -246,7 +246,7 @@ struct dd_session_effects {
 /* --- events ------------------------------------------------------------------------------ */
 
 struct dd_session_begin {
-    uint64_t call; /* answered BEGUN once the state is complete */
+    uint64_t call; /* answered BEGUN with the first page that has operations */
     struct dd_span arn;
     struct dd_span token;
     const struct dd_operation *operations; /* InitialExecutionState; borrowed */
@@ -264,7 +264,8 @@ struct dd_session *dd_session_begin(const struct dd_session_begin *begin,
                                     const struct dd_session_effects *effects);
 void dd_session_free(struct dd_session *session);
 
-/* A page of state: `operations` are borrowed; `marker` as in begin. */
+/* A page of state: `operations` are borrowed; `marker` as in begin. Calls that need what is not
+ * there yet are held back until all of it is. */
 void dd_session_loaded(struct dd_session *session, const struct dd_operation *operations,
                        size_t operations_len, struct dd_span marker, int64_t now_ms);
 

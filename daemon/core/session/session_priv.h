@@ -3,7 +3,8 @@
  *   session.c    begin, calls, end            batch.c    updates, checkpoints, acks
  *   operation.c  start, succeed, fail         strand.c   awaits and suspension
  *   unit.c       handles and their life       branch.c   the branches of batches
- *   cursor.c     windows of the replay cursor profile.c, retry.c
+ *   cursor.c     windows of the replay cursor held.c     calls that wait for pages
+ *   profile.c, retry.c
  */
 #pragma once
 
@@ -18,6 +19,7 @@ struct record {
     struct dd_operation operation;
     struct dd_list units; /* of struct unit that name it */
     bool loaded;          /* of an earlier invocation: the cursor may show it */
+    bool placed;          /* the cursor has it */
 };
 
 /* One line of control; it is blocked while a call of it is parked in an await. */
@@ -84,7 +86,7 @@ struct await {
 };
 
 enum session_state {
-    SESSION_LOADING,
+    SESSION_LOADING, /* begin is not answered */
     SESSION_RUNNING,
     SESSION_SUSPENDED, /* everybody is told to unwind; the service will invoke again */
     SESSION_REVOKED,   /* the service takes no more from this invocation */
@@ -104,6 +106,8 @@ struct dd_session {
     struct dd_map records;    /* id -> record */
     size_t loaded_len;        /* of them, operations of earlier invocations */
     struct record *execution; /* NULL until loaded */
+    bool loading;             /* pages of the state are still to come */
+    struct dd_list held;      /* calls that wait for them */
     bool observe;
     struct dd_operation *changed; /* since the last answer, when observed */
     size_t changed_len, changed_cap;
@@ -149,6 +153,9 @@ struct dd_session {
 void answer(struct dd_session *session, const struct dd_answer *answer);
 void answer_kind(struct dd_session *session, uint64_t call, enum dd_answer_kind kind);
 void answer_error(struct dd_session *session, uint64_t call, const struct dd_error *error);
+
+/* Answers a call, or parks it. */
+void call_take(struct dd_session *session, const struct dd_call *call);
 
 /* Takes the operation over, new or changed, as the service has it. */
 void record_merge(struct dd_session *session, const struct dd_operation *operation);
@@ -237,7 +244,7 @@ void batch_wait(struct dd_session *session, struct unit *unit, uint64_t call, ui
 bool batch_open(const struct dd_session *session);
 
 /* Whether a checkpoint that somebody waits for is kept back for what may be added to it. */
-bool batch_held(const struct dd_session *session);
+bool batch_gathers(const struct dd_session *session);
 
 /* Sends a checkpoint if one may leave now. */
 void batch_pump(struct dd_session *session);
@@ -265,10 +272,23 @@ void awaits_unwind(struct dd_session *session, const struct unit *context);
 /* Whether a parked call names `unit`. */
 bool awaits_name(const struct dd_session *session, const struct unit *unit);
 
+/* --- held.c ------------------------------------------------------------------------------ */
+
+/* Copies the call. */
+void held_add(struct dd_session *session, const struct dd_call *call);
+bool held_any(const struct dd_session *session);
+/* Takes them, once nothing is to come any more. */
+void held_take(struct dd_session *session);
+void held_forget(struct dd_session *session, uint64_t client);
+void held_drop(struct dd_session *session);
+
 /* --- cursor.c, profile.c ----------------------------------------------------------------- */
 
+/* Gives what has no place yet one, as far as the state is there. */
 void cursor_build(struct dd_session *session);
-/* Fills the next window into `answer`. */
+/* Whether the next window is at hand. */
+bool cursor_ready(const struct dd_session *session);
+/* Fills the next window into `answer`, and whether something has no place. */
 void cursor_window(struct dd_session *session, struct dd_answer *answer);
 
 /* The prefix of ids inside the context (`id`, at `position` in `prefix`). Gives a text. */

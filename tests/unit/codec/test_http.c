@@ -130,6 +130,36 @@ static void test_dates(void **state)
     }
 }
 
+static void test_the_date_of_a_header(void **state)
+{
+    static const struct {
+        const char *text;
+        int64_t ms; /* -1: none */
+    } dates[] = {
+        {"Fri, 02 Jan 2026 03:04:05 GMT", 1767323045000},
+        {"Tue, 29 Feb 2000 23:59:59 GMT", 951868799000},
+        {"Sun, 31 Dec 2000 00:00:00 GMT", 978220800000},
+        {"Fri, 02 Jan 2026 03:04:05 CET", -1},
+        {"Fri, 02 jan 2026 03:04:05 GMT", -1},
+        {"Fri, 2 Jan 2026 03:04:05 GMT", -1},
+        {"Fri, 02 Jan 2026 03:04:05 GMT+1", -1},
+        {"Fri, 02 Jan 2026 03:04", -1},
+        {"2026-01-02T03:04:05Z", -1},
+        {"", -1},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < DD_COUNT(dates); i++) {
+        int64_t ms = -1;
+
+        assert_int_equal(dd_http_header_date(dd_span_cstr(dates[i].text), &ms),
+                         dates[i].ms >= 0);
+        if (dates[i].ms >= 0)
+            assert_int_equal(ms, dates[i].ms);
+    }
+    assert_false(dd_http_header_date(DD_SPAN_NONE, &(int64_t){0}));
+}
+
 static void test_arns_of_executions(void **state)
 {
     static const char good[] = "arn:aws:lambda:us-east-1:000000000000:function:f_1:$LATEST"
@@ -175,6 +205,7 @@ int main(void)
         cmocka_unit_test(test_the_query_begins_at_the_first_mark),
         cmocka_unit_test(test_parameters_by_name_in_order),
         cmocka_unit_test(test_dates),
+        cmocka_unit_test(test_the_date_of_a_header),
         cmocka_unit_test(test_arns_of_executions),
     };
 

@@ -28,7 +28,7 @@ struct world {
     struct dd_peer *peer;
     int64_t now_ms;
     void *owner; /* of the request under way; NULL: none */
-    char url[512], client_token[64], authorization[512];
+    char url[512], client_token[64], authorization[512], time[32];
     int64_t timeout_ms;
     bool fresh;
     unsigned fetches, cancels;
@@ -62,6 +62,8 @@ static void *port_fetch(void *user, const struct dd_fetch_request *request, void
         if (strcmp(request->headers[i].name, "Authorization") == 0)
             (void)snprintf(world->authorization, sizeof world->authorization, "%s",
                            request->headers[i].value);
+        if (strcmp(request->headers[i].name, "X-Amz-Date") == 0)
+            (void)snprintf(world->time, sizeof world->time, "%s", request->headers[i].value);
     }
     return world;
 }
@@ -179,15 +181,16 @@ static bool said(const struct world *world, const char *text)
 /* --- the network ------------------------------------------------------------------------- */
 
 struct headers {
-    const char *error_type, *retry_after;
+    const char *error_type, *retry_after, *date;
 };
 
 static struct dd_span find_header(const struct dd_fetch_answer *answer, const char *name)
 {
     const struct headers *headers = answer->user;
 
-    return dd_span_cstr(strcmp(name, "Retry-After") == 0 ? headers->retry_after
-                                                         : headers->error_type);
+    if (strcmp(name, "Retry-After") == 0)
+        return dd_span_cstr(headers->retry_after);
+    return dd_span_cstr(strcmp(name, "Date") == 0 ? headers->date : headers->error_type);
 }
 
 static void answer_with(struct world *world, struct dd_fetch_answer answer,
@@ -212,7 +215,7 @@ static void answer(struct world *world, const char *json)
 static void refuse(struct world *world, int status, const char *type, const char *retry_after)
 {
     answer_with(world, (struct dd_fetch_answer){.status = status, .body = DD_SPAN("{}")},
-                (struct headers){type, retry_after});
+                (struct headers){type, retry_after, "Fri, 02 Jan 2026 03:04:05 GMT"});
 }
 
 static void lose(struct world *world)
@@ -509,6 +512,28 @@ static void test_keys_are_renewed_before_they_expire(void **state)
     assert_non_null(strstr(world->authorization, "Credential=K2/"));
 }
 
+/* --- the clock --------------------------------------------------------------------------- */
+
+static void test_a_wrong_clock_is_no_failure(void **state)
+{
+    struct world *world = *state;
+
+    world->now_ms -= 40 * 60 * 1000;
+    begin(world, "m", 30000);
+    assert_string_equal(world->time, "20260102T022405Z");
+    refuse(world, 403, "InvalidSignatureException", NULL);
+    assert_string_equal(world->time, "20260102T030405Z");
+    answer(world, "{\"Operations\":[]}");
+    start(world);
+    assert_string_equal(world->time, "20260102T030405Z");
+    /* Told the time and refused once more: it was not that. */
+    refuse(world, 403, "InvalidSignatureException", NULL);
+    turn(world);
+    assert_null(world->owner);
+    call(world, "session.end", json_pack("{s:i,s:b}", "session", 1, "unwound", 1));
+    assert_true(said(world, "InvalidSignatureException"));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -522,6 +547,7 @@ int main(void)
         TEST(test_pages_follow_each_other),
         TEST(test_an_idle_connection_is_not_trusted),
         TEST(test_nothing_is_under_way_for_a_client_that_is_gone),
+        TEST(test_a_wrong_clock_is_no_failure),
         cmocka_unit_test_teardown(test_keys_are_renewed_before_they_expire, teardown),
     };
 

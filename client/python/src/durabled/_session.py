@@ -47,7 +47,7 @@ class Cursor:
         self._entries: dict[tuple[str | None, int], Operation] = {}
         self._more = False
         # Something recorded has no place here: what is not found may still be recorded.
-        self.gaps: bool = first["gaps"]
+        self.gaps = False
         self._take(first)
         self.empty = not self._entries and not self.gaps
 
@@ -55,10 +55,11 @@ class Cursor:
         for entry in window["operations"]:
             self._entries[entry.get("context"), entry["position"]] = entry["operation"]
         self._more = window["more"]
+        self.gaps = window.get("gaps", self.gaps)
 
     def at(self, context_id: str | None, position: int) -> Operation | None:
         """What is recorded at this place; None: nothing. Blocks for the next window, which
-        the daemon has at hand."""
+        the daemon has at hand, or reads from the service."""
         place = (context_id, position)
         while self._more and place not in self._entries:
             self._take(self._session.next_window())
