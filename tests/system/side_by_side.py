@@ -26,6 +26,11 @@ CASES: dict[str, tuple[str, Any, Any]] = {
         {"items": 20},
         [2 * item for item in range(20)],
     ),
+    "map of 40 items, 8 at once": (
+        "mapped",
+        {"items": 40, "at_once": 8},
+        [2 * item for item in range(40)],
+    ),
     "parallel, 5 branches, a step in each": ("parallel", {"names": [*"abcde"]}, [*"abcde"]),
 }
 HANDLERS = sorted({handler for handler, _, _ in CASES.values()})
