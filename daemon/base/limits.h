@@ -71,6 +71,10 @@
 /* An async update waits at most this long for company (sdk-semantics 14.2: a
  * step's START must be out within a second even if its process then dies). */
 #define DD_FLUSH_DELAY_MS 50
+/* A call of AWS's API that somebody waits for is held this long, and a few times longer in a
+ * burst, while other strands run, which may add to it; chosen: a thread of a client takes a
+ * millisecond to say what it has, and a call takes 15. */
+#define DD_GATHER_MS 5
 
 /* Sessions and calls of one connection; chosen. A worker at --concurrency 1000
  * needs as many sessions, each with a few parked calls. */

@@ -30,11 +30,10 @@ os.environ["DURABLED_BIN"] = str(PROGRAM.parent)
 sys.path[:0] = [str(ROOT / "tests/system"), str(ROOT / "tests/system/lambda")]
 
 from emulator import Emulator  # noqa: E402
-from side_by_side import CASES, OFFICIAL, OURS, Figures, Side  # noqa: E402
+from side_by_side import CASES, DELAY_S, OFFICIAL, OURS, Figures, Side  # noqa: E402
 
 from conftest import World  # noqa: E402
 
-DELAY_S = 0.015
 STEPS = 200
 INITS = 10
 

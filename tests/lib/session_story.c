@@ -360,6 +360,7 @@ static void run_invoke(struct session_story *story, const struct words *words)
         .profile = dd_profile_find(dd_span_cstr(profile ? profile : "python")),
         .seed = 1,
         .observe = words_flag(words, "observe"),
+        .gather_ms = words_number(words_value(words, 1, words->len, "gather")),
         .now_ms = story->now_ms};
     uint8_t random[16] = {(uint8_t)++story->invocations};
     struct dd_facts facts = {0};

@@ -10,7 +10,7 @@ from typing import Any
 
 SDK = os.environ["DURABLED_TEST_SDK"]
 sdk: Any = import_module(SDK)
-Duration: Any = import_module(f"{SDK}.config").Duration
+config: Any = import_module(f"{SDK}.config")
 
 
 @sdk.durable_step
@@ -23,7 +23,7 @@ def order(event: dict[str, Any], context: Any) -> dict[str, str]:
     stock = context.step(reserve(event["order"]), name="reserve_stock")
     if not stock["reserved"]:
         return {"status": "rejected"}
-    context.wait(duration=Duration.from_seconds(1), name="cooling_off")
+    context.wait(duration=config.Duration.from_seconds(1), name="cooling_off")
     context.step(lambda _: None, name="ship")
     return {"status": "approved"}
 
@@ -43,6 +43,7 @@ def mapped(event: dict[str, Any], context: Any) -> list[int]:
         list(range(event["items"])),
         lambda branch, item, *_: branch.step(lambda _: 2 * item, name="double"),
         name="double_all",
+        config=config.MapConfig(max_concurrency=event.get("at_once")),
     ).get_results()
     return doubled
 

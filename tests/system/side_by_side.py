@@ -15,6 +15,7 @@ from conftest import World, wait_for
 
 OURS = "durabled"
 OFFICIAL = "aws_durable_execution_sdk_python"
+DELAY_S = 0.015  # of a call
 
 # Each a handler, its event and its result.
 CASES: dict[str, tuple[str, Any, Any]] = {
@@ -24,6 +25,11 @@ CASES: dict[str, tuple[str, Any, Any]] = {
         "mapped",
         {"items": 20},
         [2 * item for item in range(20)],
+    ),
+    "map of 40 items, 8 at once": (
+        "mapped",
+        {"items": 40, "at_once": 8},
+        [2 * item for item in range(40)],
     ),
     "parallel, 5 branches, a step in each": ("parallel", {"names": [*"abcde"]}, [*"abcde"]),
 }

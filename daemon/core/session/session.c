@@ -318,6 +318,7 @@ struct dd_session *dd_session_begin(const struct dd_session_begin *begin,
     dd_list_init(&root->of_parent);
     dd_list_init(&root->children);
     session->observe = begin->observe;
+    session->gather_ms = begin->gather_ms;
     session->root = root;
     dd_map_put(&session->units, handle_key(&root->handle), root);
     page(session, begin->operations, begin->operations_len, begin->marker);
@@ -570,7 +571,8 @@ int dd_session_check(const struct dd_session *session, struct dd_error *error)
                        list_len(&session->awaits));
     if (session->state != SESSION_RUNNING && !dd_list_empty(&session->awaits))
         return dd_fail(error, DD_SYSTEM, "an await is parked in a session that unwinds");
-    if (session->state == SESSION_RUNNING && !dd_list_empty(&session->acks) && !session->flight)
+    if (session->state == SESSION_RUNNING && !dd_list_empty(&session->acks) &&
+        !session->flight && !batch_gathers(session))
         return dd_fail(error, DD_SYSTEM, "a call waits for a checkpoint that is not out");
     if (held_any(session) && !session->loading)
         return dd_fail(error, DD_SYSTEM, "a call waits for pages that do not come");

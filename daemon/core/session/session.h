@@ -255,8 +255,9 @@ struct dd_session_begin {
     size_t operations_len;
     struct dd_span marker; /* empty or absent: complete */
     const struct dd_profile *profile;
-    uint64_t seed; /* of the jitter */
-    bool observe;  /* answers tell what checkpoints changed */
+    uint64_t seed;     /* of the jitter */
+    bool observe;      /* answers tell what checkpoints changed */
+    int64_t gather_ms; /* how long a checkpoint waits for the next update of strands that run */
     int64_t now_ms;
 };
 

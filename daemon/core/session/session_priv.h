@@ -130,6 +130,9 @@ struct dd_session {
     uint64_t queued_seq; /* of the last update queued */
     uint64_t acked_seq;
     uint64_t sync_seq;  /* last one that somebody waits for */
+    int64_t sync_ms;    /* since when the first of those could leave */
+    int64_t queued_ms;  /* when the last update was queued */
+    int64_t gather_ms;  /* as in begin */
     int64_t flush_ms;   /* when the oldest async one leaves; 0: none */
     int64_t refresh_ms; /* no refresh before this */
     bool refresh;       /* an empty checkpoint is wanted, as soon as somebody awaits */
@@ -243,6 +246,9 @@ void batch_wait(struct dd_session *session, struct unit *unit, uint64_t call, ui
 
 /* Whether the service may still take checkpoints of this session. */
 bool batch_open(const struct dd_session *session);
+
+/* Whether a checkpoint that somebody waits for is kept back for what may be added to it. */
+bool batch_gathers(const struct dd_session *session);
 
 /* Sends a checkpoint if one may leave now. */
 void batch_pump(struct dd_session *session);

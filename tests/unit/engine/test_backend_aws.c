@@ -350,6 +350,15 @@ static void start_one(struct world *world, int number)
                    "seconds", 60));
 }
 
+/* One that nobody awaits yet: it leaves when nothing has come to go with it. */
+static void start_alone(struct world *world, int number)
+{
+    start_one(world, number);
+    assert_null(world->owner);
+    world->now_ms += DD_GATHER_MS;
+    turn(world);
+}
+
 static void start(struct world *world)
 {
     start_one(world, 1);
@@ -476,13 +485,13 @@ static void test_an_idle_connection_is_not_trusted(void **state)
     struct world *world = *state;
 
     begin(world, "", 0);
-    start_one(world, 1);
+    start_alone(world, 1);
     answer(world, done);
-    start_one(world, 2);
+    start_alone(world, 2);
     assert_false(world->fresh);
     answer(world, done);
     world->now_ms += DD_AWS_IDLE_MS + 1;
-    start_one(world, 3);
+    start_alone(world, 3);
     assert_non_null(world->owner);
     assert_true(world->fresh);
 }
