@@ -379,6 +379,7 @@ static void open_engine(struct extension *extension)
         .log = &extension->log,
         .version = DD_VERSION,
         .mode = DD_EXTENSION,
+        .gather_ms = DD_GATHER_MS,
         .socket = dd_extension_socket(),
         .data = "",
         .http_hosts = "",

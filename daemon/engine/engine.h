@@ -60,6 +60,7 @@ struct dd_engine_config {
     size_t connections_max;
     size_t memory_budget;           /* bytes of executions kept loaded while idle */
     size_t page_items;              /* of a session's state; 0: DD_PAGE_ITEMS_MAX */
+    int64_t gather_ms;              /* a session's checkpoint waits for company; 0: not */
     const struct dd_hosted *hosted; /* functions that the daemon hosts itself; borrowed */
     size_t hosted_len;
 };

@@ -224,7 +224,7 @@ static struct dd_attached *attach(const struct beginner *by, const struct dd_eve
         .profile = call->profile,
         .seed = dd_rng_next(&engine->jitter),
         .observe = call->observe,
-        .gather_ms = engine->aws ? DD_GATHER_MS : 0,
+        .gather_ms = engine->config.gather_ms,
         .now_ms = engine->now_ms,
     };
 

@@ -491,6 +491,9 @@ static void daemon_start(struct world *world, void *owner, uint64_t argument)
     /* Of a state in several pages the handler sees the first while the rest is read. */
     if (dd_rng_unit(&world->rng) < 0.5)
         config.page_items = 1 + (size_t)(dd_rng_unit(&world->rng) * 4);
+    /* As the extension has it. */
+    if (dd_rng_unit(&world->rng) < 0.3)
+        config.gather_ms = DD_GATHER_MS;
     dd_rng_fill(&world->rng, random, sizeof random);
     if (dd_journal_open(&journal, random, &world->journal, &error) != 0)
         broken(world, "the store cannot be opened: %s", error.text);

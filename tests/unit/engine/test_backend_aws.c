@@ -280,6 +280,7 @@ static struct world *world_new(const struct dd_aws_config *aws)
         .log = &world->log,
         .version = "test",
         .mode = "extension",
+        .gather_ms = DD_GATHER_MS,
         .socket = "",
         .data = "",
         .http_hosts = "",
