@@ -142,6 +142,35 @@ static int port_listen(void *user, struct dd_front *front, const char **out_addr
     return 0;
 }
 
+static void on_listener_closed(void *user)
+{
+    dd_free(user);
+}
+
+static void close_listener(struct listener *listener)
+{
+    dd_list_remove(&listener->node);
+    dd_http_close(listener->http, on_listener_closed, listener);
+}
+
+static bool port_unlisten(void *user, struct dd_front *front)
+{
+    struct extension *extension = user;
+
+    dd_list_each(node, tmp, &extension->listeners)
+    {
+        struct listener *listener = dd_container_of(node, struct listener, node);
+
+        if (listener->front != front)
+            continue;
+        if (dd_http_connected(listener->http))
+            return false;
+        close_listener(listener);
+        return true;
+    }
+    return false;
+}
+
 static bool port_read_file(void *user, const char *path, struct dd_buf *out)
 {
     (void)user;
@@ -279,19 +308,10 @@ static void open_handles(struct extension *extension)
     }
 }
 
-static void on_listener_closed(void *user)
-{
-    dd_free(user);
-}
-
 static void close_listeners(struct extension *extension)
 {
-    while (!dd_list_empty(&extension->listeners)) {
-        struct listener *listener =
-            dd_container_of(dd_list_pop(&extension->listeners), struct listener, node);
-
-        dd_http_close(listener->http, on_listener_closed, listener);
-    }
+    while (!dd_list_empty(&extension->listeners))
+        close_listener(dd_container_of(extension->listeners.next, struct listener, node));
 }
 
 static void close_all(struct extension *extension)
@@ -375,7 +395,8 @@ static void open_engine(struct extension *extension)
                   .fetch = port_fetch,
                   .fetch_cancel = port_fetch_cancel,
                   .read_file = port_read_file,
-                  .listen = port_listen},
+                  .listen = port_listen,
+                  .unlisten = port_unlisten},
         .log = &extension->log,
         .version = DD_VERSION,
         .mode = DD_EXTENSION,

@@ -264,7 +264,7 @@
 #define DD_AWS_KEYS_MS 2000
 #define DD_AWS_KEYS_MAX 65536
 /* In front of Lambda's Runtime API. A sandbox has one of it; a local cloud one for each
- * process. Chosen. */
+ * process, so one that no process is connected to makes room for another. Chosen. */
 #define DD_FRONTS_MAX 16
 #define DD_FRONT_ADDRESS_MAX 128
 /* Connections of runtimes, and invocations of a durable function at once; chosen: twice what a

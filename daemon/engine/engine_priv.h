@@ -454,8 +454,9 @@ struct dd_wrapped {
     struct dd_engine *engine;
     struct dd_text *request_id;
     struct dd_event event;
-    int64_t deadline_ms;          /* 0: none is known */
+    int64_t deadline_ms;
     struct dd_attached *attached; /* NULL: it has none now */
+    uint64_t asked;               /* the daemon's last call of that */
     struct dd_front_call *call; /* that waits for its input, or for its end; NULL: none does */
     bool lost;                  /* a handler's session was, and is not begun again */
     bool ended;                 /* the session has, with one of the next two */
@@ -463,21 +464,21 @@ struct dd_wrapped {
     struct dd_error_object *failure; /* that the invocation is to fail with */
 };
 
-/* NULL when there is none, also for an absent id. */
+/* The latest with that id; NULL when there is none, also for an absent id. */
 struct dd_wrapped *dd_wrapped_find(struct dd_engine *engine, struct dd_span request_id);
 
 /* A handler is to begin its session, which takes the place of the daemon's own. */
 int dd_wrapped_release(struct dd_wrapped *wrapped, struct dd_error *error) DD_MUST_CHECK;
 
-/* Its session tells: the daemon's own has begun; it, or its end by the daemon, is refused; it
+/* Its session tells: it has begun; the daemon's own, or its end by the daemon, is refused; it
  * has ended; it is lost. After the last two it is told nothing more. */
 void dd_wrapped_begun(struct dd_wrapped *wrapped, const struct dd_text *input);
 void dd_wrapped_refused(struct dd_wrapped *wrapped, const struct dd_error *error);
 void dd_wrapped_ended(struct dd_wrapped *wrapped, const struct dd_answer *answer);
 void dd_wrapped_lost(struct dd_wrapped *wrapped);
 
-/* Stands in front of the Runtime API at `api` (HOST:PORT), if it does not yet. Gives where,
- * for as long as the engine. */
+/* Stands in front of the Runtime API at `api` (HOST:PORT), if it does not yet. Gives where;
+ * the text stays as long as that does. */
 int dd_front_open(struct dd_engine *engine, struct dd_span api, const char **out_address,
                   struct dd_error *error) DD_MUST_CHECK;
 void dd_front_free(struct dd_engine *engine);

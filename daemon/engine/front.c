@@ -259,15 +259,16 @@ static void call_send(struct dd_front_call *call)
 }
 
 /* Begins the request that Lambda is sent in place of the runtime's, about one invocation. */
-static struct message *own_request(struct dd_front_call *call, const struct dd_text *request_id,
+static struct message *own_request(struct dd_front_call *call, struct dd_span request_id,
                                    const char *what)
 {
     struct message *ours = &call->ours;
 
     message_clear(ours);
     dd_buf_append(&ours->method, "POST", sizeof "POST");
-    dd_buf_printf(&ours->url, "http://%s" INVOCATION "%s/%s", call->front->api->data,
-                  request_id->data, what);
+    dd_buf_printf(&ours->url, "http://%s" INVOCATION, call->front->api->data);
+    dd_buf_append_span(&ours->url, request_id);
+    dd_buf_printf(&ours->url, "/%s", what);
     dd_buf_append_byte(&ours->url, '\0');
     add_header(ours, "Content-Type", "application/json");
     call->own = true;
@@ -284,7 +285,7 @@ static bool fits_header(const struct dd_text *text)
 }
 
 /* Lambda is to be told that the invocation has failed. */
-static void own_error(struct dd_front_call *call, const struct dd_text *request_id,
+static void own_error(struct dd_front_call *call, struct dd_span request_id,
                       const struct dd_error_object *failure)
 {
     struct message *ours = own_request(call, request_id, "error");
@@ -316,34 +317,42 @@ static void wrapped_free(struct dd_wrapped *wrapped)
     dd_free(wrapped);
 }
 
-/* Those of a runtime that has crashed are never answered: they go once their deadline is
- * past, or others want their place. */
-static void make_room(struct dd_engine *engine)
+/* Those of a runtime that has crashed are never answered: they go once their deadline is past,
+ * or when the same invocation is given again. One that may still run stays, as what it answers
+ * must not go out as it is. False: there is no room for another. */
+static bool make_room(struct dd_engine *engine, struct dd_span request_id)
 {
     dd_list_each(node, tmp, &engine->wrapped)
     {
         struct dd_wrapped *wrapped = dd_container_of(node, struct dd_wrapped, node);
-        bool late = wrapped->deadline_ms && wrapped->deadline_ms < engine->now_ms;
+        bool over = wrapped->deadline_ms < engine->now_ms ||
+                    dd_span_equal(dd_text_span(wrapped->request_id), request_id);
 
-        if (!wrapped->call && (late || engine->wrapped_len >= DD_FRONT_INVOCATIONS_MAX))
+        if (!wrapped->call && over)
             wrapped_free(wrapped);
     }
+    return engine->wrapped_len < DD_FRONT_INVOCATIONS_MAX;
+}
+
+/* Lambda tells it; else it is as late as that of any function. */
+static int64_t read_deadline(const struct dd_engine *engine, struct dd_span text)
+{
+    int64_t deadline_ms = 0;
+
+    for (size_t i = 0; i < text.len && isdigit((unsigned char)text.data[i]) && i < 15; i++)
+        deadline_ms = deadline_ms * 10 + (text.data[i] - '0');
+    return deadline_ms ? deadline_ms : engine->now_ms + DD_HOSTED_TIMEOUT_S_MAX * 1000;
 }
 
 static struct dd_wrapped *wrapped_new(struct dd_engine *engine, struct dd_event *event,
                                       struct dd_span request_id, struct dd_span deadline)
 {
     struct dd_wrapped *wrapped = dd_alloc(sizeof *wrapped);
-    int64_t deadline_ms = 0;
 
-    make_room(engine);
-    for (size_t i = 0; i < deadline.len && isdigit((unsigned char)deadline.data[i]) && i < 15;
-         i++)
-        deadline_ms = deadline_ms * 10 + (deadline.data[i] - '0');
     wrapped->engine = engine;
     wrapped->event = *event;
     wrapped->request_id = dd_text_new(request_id);
-    wrapped->deadline_ms = deadline_ms;
+    wrapped->deadline_ms = read_deadline(engine, deadline);
     dd_buf_init(&wrapped->output, DD_FRAME_MAX);
     dd_list_push(&engine->wrapped, &wrapped->node);
     engine->wrapped_len++;
@@ -352,14 +361,16 @@ static struct dd_wrapped *wrapped_new(struct dd_engine *engine, struct dd_event 
 
 struct dd_wrapped *dd_wrapped_find(struct dd_engine *engine, struct dd_span request_id)
 {
+    struct dd_wrapped *found = NULL;
+
     dd_list_each(node, tmp, &engine->wrapped)
     {
         struct dd_wrapped *wrapped = dd_container_of(node, struct dd_wrapped, node);
 
         if (dd_span_equal(dd_text_span(wrapped->request_id), request_id))
-            return wrapped;
+            found = wrapped; /* an earlier one's end is still told */
     }
-    return NULL;
+    return found;
 }
 
 int dd_wrapped_release(struct dd_wrapped *wrapped, struct dd_error *error)
@@ -394,9 +405,9 @@ void dd_wrapped_begun(struct dd_wrapped *wrapped, const struct dd_text *input)
 {
     struct dd_front_call *call = wrapped->call;
 
-    if (call->kind == CALL_NEXT)
+    if (call && call->kind == CALL_NEXT)
         give_input(call, input);
-    else /* not ended from inside its begin */
+    else if (call) /* not ended from inside its begin */
         call->due_ms = call->front->engine->now_ms;
 }
 
@@ -407,6 +418,27 @@ static const struct dd_operation *find_execution(const struct dd_event *event)
             return &event->operations[i];
     }
     return NULL;
+}
+
+/* Of an event that is not given to the function: its invocation fails, and the runtime waits
+ * for the next. */
+static void fail_next(struct dd_front_call *call, struct dd_span request_id,
+                      const struct dd_error_object *failure)
+{
+    call->kind = CALL_FAILED;
+    message_clear(&call->answer);
+    own_error(call, request_id, failure);
+    call->due_ms = call->front->engine->now_ms;
+}
+
+static void turn_away(struct dd_front_call *call, struct dd_span request_id)
+{
+    struct dd_error_object *failure =
+        dd_error_object_new(dd_span_cstr(dd_error_name(DD_TOO_MANY_REQUESTS)),
+                            DD_SPAN("The daemon has no room for one more invocation at once"));
+
+    fail_next(call, request_id, failure);
+    dd_error_object_unref(failure);
 }
 
 /* Whether the event is an envelope. An input that is not in it is on a later page of the state,
@@ -422,6 +454,11 @@ static bool take_envelope(struct dd_front_call *call, const struct dd_fetch_answ
     if (!id.data || !dd_span_find(answer->body, "\"DurableExecutionArn\"") ||
         dd_json_parse_event(answer->body, &event, &error) != 0)
         return false;
+    if (!make_room(engine, id)) {
+        dd_event_deinit(&event);
+        turn_away(call, id);
+        return true;
+    }
     call->wrapped =
         wrapped_new(engine, &event, id, answer->header(answer, "Lambda-Runtime-Deadline-Ms"));
     call->wrapped->call = call;
@@ -464,7 +501,8 @@ static void on_fetched(struct dd_fetch_owner *owner, const struct dd_fetch_answe
     if (answer->outcome == DD_FETCH_ANSWERED && call->kind != CALL_FAILED) {
         pass_answer(call, answer);
     } else if (answer->outcome == DD_FETCH_ANSWERED) {
-        wrapped_free(call->wrapped);
+        if (call->wrapped)
+            wrapped_free(call->wrapped);
         call->kind = CALL_NEXT;
         call->own = false;
         call_send(call);
@@ -483,11 +521,12 @@ static void on_fetched(struct dd_fetch_owner *owner, const struct dd_fetch_answe
 static void tell_end(struct dd_front_call *call)
 {
     struct dd_wrapped *wrapped = call->wrapped;
+    struct dd_span id = dd_text_span(wrapped->request_id);
 
-    if (wrapped->failure && !call->raised)
-        own_error(call, wrapped->request_id, wrapped->failure);
+    if (wrapped->failure && (!call->raised || call->body_error))
+        own_error(call, id, wrapped->failure);
     else if (!wrapped->failure)
-        dd_buf_append_span(&own_request(call, wrapped->request_id, "response")->body,
+        dd_buf_append_span(&own_request(call, id, "response")->body,
                            dd_buf_span(&wrapped->output));
     call->ours.body.failed |= wrapped->output.failed;
     call->kind = CALL_PASSED;
@@ -523,15 +562,14 @@ void dd_wrapped_refused(struct dd_wrapped *wrapped, const struct dd_error *error
 {
     struct dd_front_call *call = wrapped->call;
 
-    fail(wrapped, dd_span_cstr(dd_error_name(error->code)), error->text);
-    if (call->kind == CALL_ENDS) {
-        tell_end(call);
+    /* Its handler is still beginning the session, or ending it: that is told. */
+    if (error->code == DD_OUT_OF_ORDER)
         return;
-    }
-    call->kind = CALL_FAILED;
-    message_clear(&call->answer);
-    own_error(call, wrapped->request_id, wrapped->failure);
-    call->due_ms = call->front->engine->now_ms;
+    fail(wrapped, dd_span_cstr(dd_error_name(error->code)), error->text);
+    if (call->kind == CALL_ENDS)
+        tell_end(call);
+    else
+        fail_next(call, dd_text_span(wrapped->request_id), wrapped->failure);
 }
 
 /* As when a process ends within its invocation: what it began is not known to be over. */
@@ -583,8 +621,18 @@ static struct dd_error_object *read_failure(const struct dd_front_call *call,
     return fitting;
 }
 
-static struct dd_error_object *too_large(void)
+/* What the runtime posted is lost, which is not the function's doing. */
+static bool is_body_lost(const struct dd_front_call *call)
 {
+    return call->body_error && call->body_error != DD_REQUEST_TOO_LARGE;
+}
+
+static struct dd_error_object *body_failure(const struct dd_front_call *call)
+{
+    if (is_body_lost(call))
+        return dd_error_object_new(dd_span_cstr(dd_error_name(call->body_error)),
+                                   DD_SPAN("The daemon had no memory for what the function "
+                                           "came to"));
     return dd_error_object_new(DD_SPAN("Function.ResponseSizeTooLarge"),
                                DD_SPAN("Response payload size exceeded maximum allowed payload "
                                        "size (6291556 bytes)."));
@@ -595,10 +643,10 @@ static struct dd_error_object *judge(const struct dd_front_call *call, struct dd
 {
     struct dd_span body = dd_buf_span(&call->asked.body);
 
-    if (call->raised)
+    if (call->raised && !is_body_lost(call))
         return read_failure(call, type);
     if (call->body_error || body.len > DD_RESULT_MAX)
-        return too_large();
+        return body_failure(call);
     if (!dd_utf8_valid(body))
         return dd_error_object_new(DD_SPAN("Runtime.InvalidResponse"),
                                    DD_SPAN("The function's response is not UTF-8"));
@@ -616,7 +664,8 @@ static void finish(struct dd_front_call *call)
         end.unwound = true;
     } else if (call->failure) {
         end.error = call->failure;
-        end.invocation = call->raised && is_retryable(call->failure->type);
+        end.invocation =
+            is_body_lost(call) || (call->raised && is_retryable(call->failure->type));
     } else {
         end.payload = dd_buf_span(&call->asked.body);
     }
@@ -640,8 +689,7 @@ static void end_wrapped(struct dd_front_call *call, struct dd_wrapped *wrapped,
         dd_session_hold(wrapped);
 }
 
-/* An invocation's end. A body that is too large to be passed on is its failure, as Lambda has
- * it. */
+/* An invocation's end. A body that can't be passed on is its failure, as Lambda has it. */
 static void end(struct dd_front_call *call, struct dd_span id,
                 const struct dd_http_request *request)
 {
@@ -653,11 +701,9 @@ static void end(struct dd_front_call *call, struct dd_span id,
         end_wrapped(call, wrapped,
                     request->header(request, "Lambda-Runtime-Function-Error-Type"));
     } else if (call->body_error) {
-        struct dd_error_object *failure = too_large();
-        struct dd_text *request_id = dd_text_new(id);
+        struct dd_error_object *failure = body_failure(call);
 
-        own_error(call, request_id, failure);
-        dd_text_unref(request_id);
+        own_error(call, id, failure);
         dd_error_object_unref(failure);
         call_send(call);
     } else {
@@ -682,26 +728,42 @@ static void take_request(struct dd_front_call *call, const struct dd_http_reques
         dd_buf_append_span(&asked->body, request->body);
 }
 
+/* A target is a part of a URL of ours: anything else would name another host, or less than
+ * what was looked at. */
+static bool is_path(struct dd_span target)
+{
+    for (size_t i = 0; i < target.len; i++) {
+        if (target.data[i] <= ' ' || target.data[i] > '~' || target.data[i] == '#')
+            return false;
+    }
+    return target.len > 0 && target.data[0] == '/';
+}
+
 static void route(struct dd_front_call *call, const struct dd_http_request *request)
 {
     bool post = dd_span_is(request->method, "POST");
-    struct dd_span id;
+    const char *query = dd_span_find(request->target, "?");
+    struct dd_span id, path = request->target;
 
+    if (query)
+        path.len = (size_t)(query - path.data);
     take_request(call, request);
-    if (message_failed(&call->asked)) {
+    if (!is_path(request->target)) {
+        refuse(call, 400, dd_error_name(DD_INVALID_PARAMETER), "the target is no path");
+    } else if (message_failed(&call->asked)) {
         refuse(call, 500, dd_error_name(DD_NO_MEMORY), "no memory for the request");
-    } else if (dd_span_is(request->method, "GET") &&
-               dd_span_is(request->target, INVOCATION "next")) {
+    } else if (dd_span_is(request->method, "GET") && dd_span_is(path, INVOCATION "next")) {
         call->kind = CALL_NEXT;
         call_send(call);
-    } else if (post &&
-               (id = dd_runtime_between(request->target, INVOCATION, "/response")).data) {
+    } else if (post && (id = dd_runtime_between(path, INVOCATION, "/response")).data) {
         end(call, id, request);
-    } else if (post && (id = dd_runtime_between(request->target, INVOCATION, "/error")).data) {
+    } else if (post && (id = dd_runtime_between(path, INVOCATION, "/error")).data) {
         call->raised = true;
         end(call, id, request);
     } else if (call->body_error) {
-        refuse(call, 413, dd_error_name(DD_REQUEST_TOO_LARGE), "the body is too large");
+        enum dd_code code = (enum dd_code)call->body_error;
+
+        refuse(call, dd_error_status(code), dd_error_name(code), "the body is not kept");
     } else {
         call_send(call);
     }
@@ -789,6 +851,32 @@ static struct dd_front *find(const struct dd_engine *engine, struct dd_span api)
     return NULL;
 }
 
+static void front_free(struct dd_front *front)
+{
+    dd_list_remove(&front->node);
+    front->engine->fronts_len--;
+    dd_text_unref(front->api);
+    dd_free(front);
+}
+
+/* Closes the one that was asked for longest ago of those that no runtime is connected to.
+ * False: each has one. */
+static bool close_unused(struct dd_engine *engine)
+{
+    const struct dd_ports *ports = &engine->config.ports;
+
+    dd_list_each(node, tmp, &engine->fronts)
+    {
+        struct dd_front *front = dd_container_of(node, struct dd_front, node);
+
+        if (ports->unlisten(ports->user, front)) {
+            front_free(front);
+            return true;
+        }
+    }
+    return false;
+}
+
 int dd_front_open(struct dd_engine *engine, struct dd_span api, const char **out_address,
                   struct dd_error *error)
 {
@@ -797,6 +885,8 @@ int dd_front_open(struct dd_engine *engine, struct dd_span api, const char **out
     int rc;
 
     if (front) {
+        dd_list_remove(&front->node);
+        dd_list_push(&engine->fronts, &front->node);
         *out_address = front->address;
         return 0;
     }
@@ -805,7 +895,7 @@ int dd_front_open(struct dd_engine *engine, struct dd_span api, const char **out
                        "daemon.runtime_api: this daemon is no extension of Lambda");
     if (!is_address(api))
         return dd_fail(error, DD_INVALID_PARAMETER, "api: is no HOST:PORT");
-    if (engine->fronts_len >= DD_FRONTS_MAX)
+    if (engine->fronts_len >= DD_FRONTS_MAX && !close_unused(engine))
         return dd_fail(error, DD_TOO_MANY_REQUESTS, "too many Runtime APIs: %d", DD_FRONTS_MAX);
     front = dd_alloc(sizeof *front);
     front->engine = engine;
@@ -829,11 +919,6 @@ void dd_front_free(struct dd_engine *engine)
     dd_assert(dd_list_empty(&engine->front_calls));
     while (!dd_list_empty(&engine->wrapped))
         wrapped_free(dd_container_of(engine->wrapped.next, struct dd_wrapped, node));
-    while (!dd_list_empty(&engine->fronts)) {
-        struct dd_front *front =
-            dd_container_of(dd_list_pop(&engine->fronts), struct dd_front, node);
-
-        dd_text_unref(front->api);
-        dd_free(front);
-    }
+    while (!dd_list_empty(&engine->fronts))
+        front_free(dd_container_of(engine->fronts.next, struct dd_front, node));
 }

@@ -36,9 +36,11 @@ struct dd_ports {
     bool (*read_file)(void *user, const char *path, struct dd_buf *out);
     /* Opens an HTTP listener of this machine's own, whose requests `front` stands for in what
      * is told of them (dd_engine_front_request()). Gives its HOST:PORT, which lives as long as
-     * the engine. A negative code with a text when it can't be had. NULL: there are none. */
+     * the listener. A negative code with a text when it can't be had. NULL: there are none. */
     int (*listen)(void *user, struct dd_front *front, const char **out_address,
                   struct dd_error *error);
+    /* Closes it, unless somebody is connected: false. */
+    bool (*unlisten)(void *user, struct dd_front *front);
 };
 
 /* Who is at the other end, from the kernel. `started` tells a process from a

@@ -115,16 +115,15 @@ static void field_of(const struct dd_error *error, char *out, size_t size)
 }
 
 /* The invocation hears of what its session came to, and of what the daemon itself asked. */
-static void tell_wrapped(const struct dd_attached *attached, const struct dd_answer *answer,
-                         bool asked)
+static void tell_wrapped(const struct dd_attached *attached, const struct dd_answer *answer)
 {
     struct dd_wrapped *wrapped = attached->wrapped;
 
     if (answer->kind == DD_ANSWER_ENDED)
         dd_wrapped_ended(wrapped, answer);
-    else if (asked && answer->kind == DD_ANSWER_BEGUN)
+    else if (answer->kind == DD_ANSWER_BEGUN)
         dd_wrapped_begun(wrapped, answer->payload);
-    else if (asked && answer->kind == DD_ANSWER_ERROR)
+    else if (answer->kind == DD_ANSWER_ERROR && answer->call == wrapped->asked)
         dd_wrapped_refused(wrapped, answer->error);
 }
 
@@ -144,7 +143,7 @@ static void on_answer(void *user, const struct dd_answer *answer)
     else if (answer->kind == DD_ANSWER_ERROR && !has_begun(attached))
         dd_report_begin_failed(attached, answer->error);
     if (attached->wrapped)
-        tell_wrapped(attached, answer, !pending);
+        tell_wrapped(attached, answer);
     if (!pending)
         return;
     if (answer->kind == DD_ANSWER_ERROR) {
@@ -321,6 +320,7 @@ void dd_session_hold(struct dd_wrapped *wrapped)
         .request_id = dd_text_span(wrapped->request_id),
     };
 
+    wrapped->asked = by.call;
     settle(attach(&by, &wrapped->event, &call));
 }
 
@@ -404,7 +404,7 @@ void dd_session_finish(struct dd_attached *attached, struct dd_call *end)
 
     if (!attached->peer)
         dd_report_begun(attached);
-    end->id = ++engine->last_call;
+    end->id = attached->wrapped->asked = ++engine->last_call;
     dd_session_call(attached->session, end, engine->now_ms);
     settle(attached);
 }

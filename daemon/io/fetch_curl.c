@@ -390,10 +390,14 @@ static bool add_headers(struct fetch *fetch, const struct dd_fetch_request *requ
     bool good = add_header(fetch, "Expect:") && add_header(fetch, "Content-Type:");
 
     for (size_t i = 0; good && i < request->headers_len; i++) {
+        const struct dd_http_header *header = &request->headers[i];
         struct dd_buf line;
 
         dd_buf_init(&line, SIZE_MAX);
-        dd_buf_printf(&line, "%s: %s", request->headers[i].name, request->headers[i].value);
+        if (*header->value)
+            dd_buf_printf(&line, "%s: %s", header->name, header->value);
+        else /* libcurl would leave out "NAME:" */
+            dd_buf_printf(&line, "%s;", header->name);
         dd_buf_append_byte(&line, '\0');
         good = !line.failed && add_header(fetch, line.data);
         dd_buf_deinit(&line);

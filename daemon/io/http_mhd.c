@@ -612,6 +612,11 @@ bool dd_http_sent(const struct dd_http_server *server)
     return server->unsent == 0;
 }
 
+bool dd_http_connected(const struct dd_http_server *server)
+{
+    return !dd_list_empty(&server->connections);
+}
+
 void dd_http_refuse(struct dd_http_server *server)
 {
     MHD_socket fd = MHD_quiesce_daemon(server->daemon);

@@ -31,6 +31,9 @@ const char *dd_http_url(const struct dd_http_server *server);
 /* Whether every answer has been sent, or its peer is gone. */
 bool dd_http_sent(const struct dd_http_server *server);
 
+/* Whether somebody is connected. */
+bool dd_http_connected(const struct dd_http_server *server);
+
 /* Takes no more connections; those that are open stay. */
 void dd_http_refuse(struct dd_http_server *server);
 

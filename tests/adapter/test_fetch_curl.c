@@ -174,20 +174,21 @@ static void say(int fd, const char *text)
 static void test_a_request_is_sent_as_given(void **state)
 {
     struct fixture *f = *state;
-    const struct dd_http_header headers[] = {{"X-One", "1"},
-                                             {"Content-Type", "application/json"}};
+    const struct dd_http_header headers[] = {
+        {"X-One", "1"}, {"X-None", ""}, {"Content-Type", "application/json"}};
     struct dd_buf seen;
     int fd;
 
     begin(f, (struct dd_fetch_request){.method = "POST",
                                        .headers = headers,
-                                       .headers_len = 2,
+                                       .headers_len = DD_COUNT(headers),
                                        .body = DD_SPAN("{\"a\":1}")});
     fd = take(f);
     read_until(f, fd, "{\"a\":1}", &seen);
     assert_non_null(
         dd_span_find(dd_buf_span(&seen), "POST /a%2Fb?c=%2B HTTP/1.1\r\nHost: 127.0.0.1:"));
     assert_non_null(dd_span_find(dd_buf_span(&seen), "\r\nX-One: 1\r\n"));
+    assert_non_null(dd_span_find(dd_buf_span(&seen), "\r\nX-None:\r\n"));
     assert_non_null(dd_span_find(dd_buf_span(&seen), "\r\nContent-Type: application/json\r\n"));
     assert_null(dd_span_find(dd_buf_span(&seen), "urlencoded"));
     assert_null(dd_span_find(dd_buf_span(&seen), "Expect"));

@@ -270,11 +270,13 @@ static void test_a_peer_that_hangs_up_cancels(void **state)
 {
     struct fixture *f = *state;
 
+    assert_false(dd_http_connected(f->server));
     for (unsigned i = 1; i <= 3; i++) {
         int fd = dial(f);
 
         say(fd, "GET / HTTP/1.1\r\n" HOST "\r\n");
         until(f, &f->requests, i);
+        assert_true(dd_http_connected(f->server));
         if (i == 2)
             shutdown(fd, SHUT_WR);
         else
@@ -283,6 +285,8 @@ static void test_a_peer_that_hangs_up_cancels(void **state)
         if (i == 2)
             close(fd);
     }
+    while (dd_http_connected(f->server))
+        uv_run(&f->loop, UV_RUN_ONCE);
 }
 
 /* The end comes with the request, or while its body is read: the owner is asked, and

@@ -1104,9 +1104,130 @@ TEMPLATES = {
     "nothing": b"",
 }
 
+
+# --- front: a runtime, a handler and Lambda ---------------------------------------------
+
+NEXT = b">GET /2018-06-01/runtime/invocation/next\nHost: 127.0.0.1:1\n\n"
+
+
+def given(body: bytes, request_id: str = "r1", deadline_ms: int = 1_700_000_060_000) -> bytes:
+    head = (
+        f"<200\nLambda-Runtime-Aws-Request-Id: {request_id}\n"
+        f"Lambda-Runtime-Deadline-Ms: {deadline_ms}\nContent-Type: application/json\n\n"
+    )
+    return head.encode() + body
+
+
+def envelope(*operations: dict[str, Any], marker: str = "") -> bytes:
+    arn = "arn:aws:lambda:us-east-1:000000000000:function:f:1/durable-execution/n/i"
+    return event(
+        DurableExecutionArn=arn,
+        InitialExecutionState={"Operations": list(operations), "NextMarker": marker},
+    )
+
+
+def posted(what: str, body: bytes, request_id: str = "r1", how: str = ">") -> bytes:
+    path = f"/2018-06-01/runtime/invocation/{request_id}/{what}"
+    head = f"{how}POST {path}\nHost: 127.0.0.1:1\nLambda-Runtime-Function-Error-Type: E\n\n"
+    return head.encode() + body
+
+
+INPUT = {
+    "Id": "i",
+    "Type": "EXECUTION",
+    "Status": "STARTED",
+    "StartTimestamp": 1,
+    "ExecutionDetails": {"InputPayload": "1"},
+}
+OLD = {"Id": "x", "Type": "STEP", "Status": "SUCCEEDED", "StartTimestamp": 1}
+PLAINLY = b"<202\n\n{}"
+PAGE = b"<200\n\n" + json.dumps({"Operations": [INPUT]}).encode()
+RECORDED = b'<200\n\n{"CheckpointToken": "u", "NewExecutionState": {"Operations": []}}'
+FAILED = b'{"errorType": "E", "errorMessage": "m", "stackTrace": ["a"]}'
+GIVEN = [NEXT, given(envelope(INPUT))]
+ATTACHED = [*GIVEN, b"=" + pack(call(1, "session.begin", profile="c", request_id="r1"))]
+ENDED = b"=" + pack(call(2, "session.end", session=1, payload="2"))
+STARTED_STEP = b"=" + pack(
+    call(3, "session.start", **START, type="STEP", sub_type="Step", name="s")
+)
+
+
+def front(*records: bytes) -> bytes:
+    return b"\x1e".join(records)
+
+
+FRONTS = {
+    "plain": front(NEXT, given(b'{"a": 1}'), posted("response", b"2"), PLAINLY),
+    "returned": front(*GIVEN, posted("response", b"2"), PLAINLY),
+    "raised": front(*GIVEN, posted("error", FAILED), PLAINLY),
+    "raised-to-run-again": front(
+        *GIVEN, posted("error", b'{"errorType": "InvocationError"}'), PLAINLY
+    ),
+    "no-utf-8": front(*GIVEN, posted("response", b"\xff"), PLAINLY),
+    "too-large": front(*GIVEN, posted("response", b"", how="L"), PLAINLY),
+    "no-memory": front(*GIVEN, posted("response", b"", how="M"), PLAINLY),
+    "no-memory-plain": front(NEXT, given(b"1"), posted("error", b"", how="M"), PLAINLY),
+    "query": front(NEXT.replace(b"next", b"next?a"), given(envelope(INPUT))),
+    "query-posted": front(*GIVEN, posted("response?b", b"2"), PLAINLY),
+    "no-path": front(*GIVEN, b">GET @127.0.0.1:2/\nHost: 127.0.0.1:1\n\n"),
+    "input-later": front(
+        NEXT, given(envelope(marker="m")), PAGE, posted("response", b"2"), PLAINLY
+    ),
+    "input-refused": front(
+        NEXT,
+        given(envelope(marker="m")),
+        b"<403\nx-amzn-errortype: A\n\n{}",
+        b"t",
+        PLAINLY,
+        PAGE,
+    ),
+    "state-later": front(
+        NEXT, given(envelope(INPUT, marker="m")), posted("response", b"2"), PAGE, PLAINLY
+    ),
+    "attached": front(*ATTACHED, ENDED, posted("response", b"2"), PLAINLY),
+    "left-open": front(*ATTACHED, posted("response", b"2"), PLAINLY),
+    "left-with-a-step": front(
+        *ATTACHED, STARTED_STEP, posted("response", b"2"), RECORDED, PLAINLY
+    ),
+    "lost": front(*ATTACHED, STARTED_STEP, b"-", posted("response", b"2"), PLAINLY),
+    "lost-while-it-waits": front(
+        *ATTACHED, STARTED_STEP, posted("response", b"2"), b"-", PLAINLY
+    ),
+    "ends-meanwhile": front(
+        *ATTACHED, STARTED_STEP, ENDED, posted("response", b"2"), RECORDED, RECORDED, PLAINLY
+    ),
+    "begins-meanwhile": front(
+        NEXT,
+        given(envelope(marker="m")),
+        PAGE,
+        *ATTACHED[2:],
+        posted("response", b"2"),
+        PAGE,
+        PLAINLY,
+    ),
+    "waits-meanwhile": front(
+        NEXT,
+        given(envelope(INPUT, OLD, marker="m")),
+        *ATTACHED[2:],
+        b"=" + pack(call(4, "session.operations", session=1)),
+        ENDED,
+        posted("response", b"2"),
+        PAGE,
+        PLAINLY,
+    ),
+    "given-again": front(*ATTACHED, *ATTACHED, posted("response", b"2"), PLAINLY),
+    "given-again-while-told": front(*GIVEN, posted("response", b"2"), NEXT, PLAINLY, *ATTACHED),
+    "posted-twice": front(*GIVEN, posted("response", b"2"), posted("error", FAILED), PLAINLY),
+    "late": front(NEXT, given(envelope(INPUT), deadline_ms=1), NEXT, given(envelope(), "r2")),
+    "lost-requests": front(NEXT, b"!", b"t", given(b"1"), posted("response", b"2"), b"!"),
+    "cancelled": front(NEXT, b"x", *GIVEN, posted("response", b"2"), b"x", *ATTACHED),
+}
+
+
 if __name__ == "__main__":
     write("sam", TEMPLATES)
     write("http", HTTP)
+    write("front", FRONTS)
     write("frame", FRAMES)
     write("record", RECORDS)
     write("json", JSON)

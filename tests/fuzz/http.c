@@ -9,7 +9,6 @@
  * of JSON takes or refuses is what the library does, but for numbers that the library can't
  * hold, for its depth, and for a NUL, which it takes for the end. */
 #include <jansson.h>
-#include <strings.h>
 
 #include "base/alloc.h"
 #include "base/limits.h"
@@ -19,6 +18,7 @@
 #include "codec/syntax.h"
 #include "engine/engine_priv.h"
 #include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/text.h"
 #include "tests/fuzz/world.h"
 
 struct exchange {
@@ -28,28 +28,9 @@ struct exchange {
     int status;
 };
 
-/* Takes a line off the front of `*text`; false at its end. */
-static bool take_line(struct dd_span *text, struct dd_span *out)
-{
-    const char *end = memchr(text->data, '\n', text->len);
-
-    *out = dd_span_make(text->data, end ? (size_t)(end - text->data) : text->len);
-    *text = dd_span_make(text->data + out->len + (end != NULL),
-                         text->len - out->len - (end != NULL));
-    return end != NULL;
-}
-
 static struct dd_span find_header(const struct dd_http_request *request, const char *name)
 {
-    struct dd_span lines = ((const struct exchange *)request->user)->head, line;
-    size_t len = strlen(name);
-
-    while (take_line(&lines, &line) && line.len > 0) {
-        if (line.len >= len + 2 && strncasecmp(line.data, name, len) == 0 &&
-            memcmp(line.data + len, ": ", 2) == 0)
-            return dd_span_make(line.data + len + 2, line.len - len - 2);
-    }
-    return DD_SPAN_NONE;
+    return fuzz_find_header(((const struct exchange *)request->user)->head, name);
 }
 
 static void reply_send(void *user, const struct dd_http_answer *answer)
@@ -137,7 +118,7 @@ static void parse(struct dd_span text, struct dd_http_request *out, struct dd_sp
 {
     struct dd_span line;
 
-    (void)take_line(&text, &line);
+    (void)fuzz_take_line(&text, &line);
     out->method = dd_span_make(line.data, 0);
     while (out->method.len < line.len && line.data[out->method.len] != ' ')
         out->method.len++;
@@ -146,9 +127,7 @@ static void parse(struct dd_span text, struct dd_http_request *out, struct dd_sp
         out->target =
             dd_span_make(line.data + out->method.len + 1, line.len - out->method.len - 1);
     *out_head = text;
-    while (take_line(&text, &line) && line.len > 0)
-        continue;
-    out->body = text;
+    out->body = fuzz_body(text);
 }
 
 static void ask(struct fuzz_world *world, struct dd_span text)
@@ -185,7 +164,7 @@ static void check_signature(struct dd_span text)
     signing.method = request.method;
     signing.target = request.target;
     signing.body = request.body;
-    while (signing.headers_len < DD_SIGNED_HEADERS_MAX && take_line(&head, &line) &&
+    while (signing.headers_len < DD_SIGNED_HEADERS_MAX && fuzz_take_line(&head, &line) &&
            line.len > 0) {
         const char *colon = memchr(line.data, ':', line.len);
         size_t len = colon ? (size_t)(colon - line.data) : line.len;

@@ -7,6 +7,7 @@ import json
 import os
 import queue
 import signal
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from lambda_sandbox import (
     LOCAL,
     Between,
     ExtensionsApi,
+    Fault,
     Layer,
     Server,
     lines,
@@ -26,10 +28,12 @@ from lambda_sandbox import (
 )
 from peer import Peer
 from test_hosting import BOOTSTRAP, Host, plain
+from test_lambda_samples import COMMANDS, RESULTS, callback, wrote
 
 from conftest import BIN, PATIENCE_S, Process, World, wait_for
 
 RUNTIME = "/2018-06-01/runtime/"
+MIB = 1024 * 1024
 
 
 def layer_file(world: World, name: str) -> str:
@@ -166,6 +170,35 @@ def test_a_lost_session_fails_the_invocation(world: World) -> None:
     layer = Wrapped(world, "attaches")
     assert layer.run({"lose": 1}) == (True, {"left": "open"})
     assert world.diagnosis("INVOCATION_FAILED")["error_type"] == "Runtime.ExitError"
+
+
+class Program(Wrapped):
+    """A program in C on the Lambda library of ours: the sample deploy/lambda/order-c."""
+
+    def runtime(self, world: World, _: str) -> list[str]:
+        return [str(BIN / "durabled"), "wrap", *COMMANDS["order-c"]]
+
+
+@pytest.mark.parametrize("approved", [True, False])
+def test_a_program_in_c_attaches(world: World, approved: bool) -> None:
+    layer = Program(world, "")
+    done = layer.begin({"order": "1001"}, "f:$LATEST")
+    listed = layer.aws.list_durable_executions_by_function
+    (execution,) = wait_for(
+        "the execution", lambda: listed(FunctionName="f")["DurableExecutions"]
+    )
+    arn = execution["DurableExecutionArn"]
+    callback_id = wait_for("the callback", lambda: callback(layer.aws, arn))
+    wait_for("the end of the session", lambda: layer.logged("SESSION_ENDED"))
+    layer.aws.send_durable_execution_callback_success(
+        CallbackId=callback_id, Result=json.dumps({"approved": approved}).encode()
+    )
+    expected = RESULTS["order-c"] if approved else {"status": "rejected"}
+    assert done.result() == (True, expected)
+    # What its handler saw is the input.
+    assert wrote(world).count('reserving stock for {"order": "1001"}') == 1
+    assert layer.outcomes() == ["PENDING"] * (1 + approved) + ["SUCCEEDED"]
+    assert layer.logged("RUNTIME_API_OPENED")
 
 
 # --- what is not durable ------------------------------------------------------------------
@@ -329,7 +362,7 @@ class RuntimeApi(Server):
         if request.headers.get("Transfer-Encoding") == "chunked":
             body = b"".join(iter(lambda: _chunk(request.rfile), b""))
         headers = {name.lower(): value for name, value in request.headers.items()}
-        if request.path == RUNTIME + "invocation/next":
+        if request.path.split("?")[0] == RUNTIME + "invocation/next":
             self.asked.append(headers)
             event = self.events.get()
             if callable(event):
@@ -459,6 +492,21 @@ class Stage:
     def logged(self, code: str) -> list[dict[str, Any]]:
         return [line for line in lines(self.extension) if line["code"] == code]
 
+    def fill(self, size: int) -> list[socket.socket]:
+        """Connections whose bodies together have so many bytes, and are not whole."""
+        host, port = self.address.split(":")
+        opened = []
+        while size > 0:
+            part = min(size, 12 * MIB)
+            size -= part
+            opened.append(socket.create_connection((host, int(port)), PATIENCE_S))
+            opened[-1].sendall(
+                f"PUT /filling HTTP/1.1\r\nHost: {self.address}\r\n"
+                f"Content-Length: {part + 1}\r\n\r\n".encode()
+                + bytes(part)
+            )
+        return opened
+
 
 @pytest.fixture
 def stage(world: World) -> Iterator[Stage]:
@@ -485,8 +533,9 @@ def test_requests_and_answers_pass_with_their_headers(stage: Stage) -> None:
         assert (
             headers["lambda-runtime-function-error-type"] == "T" and headers["x-cause"] == "{}"
         )
-    assert stage.ask("PUT", "/2022-07-01/telemetry?x=%2F", b"{}")[0] == 202
+    assert stage.ask("PUT", "/2022-07-01/telemetry?x=%2F", b"{}", X_Empty="")[0] == 202
     assert api.posted[-1][0] == "/2022-07-01/telemetry?x=%2F"
+    assert api.posted[-1][1]["x-empty"] == ""
     assert stage.ask("GET", RUNTIME + "restore/next")[0] == 202
 
 
@@ -659,6 +708,92 @@ def test_a_session_that_is_lost_while_its_end_is_recorded(stage: Stage) -> None:
     assert (what, error["errorType"]) == ("error", "Runtime.ExitError")
 
 
+def waiting(stage: Stage, pool: ThreadPoolExecutor) -> Future[int]:
+    """A post of a result of "r1" that waits: of two one waits, and the other is told so."""
+    posts = [pool.submit(stage.post, "r1", "response", "ignored") for _ in range(2)]
+    refused = wait_for("one to be refused", lambda: next((p for p in posts if p.done()), None))
+    posts.remove(refused)
+    assert refused.result() == 403
+    return posts[0]
+
+
+def later(event: threading.Event, fault: Fault) -> Fault:
+    def waits(request: Any, body: bytes) -> bool:
+        event.wait(PATIENCE_S)
+        return fault(request, body)
+
+    return waits
+
+
+def test_an_answer_that_comes_while_the_session_ends(stage: Stage) -> None:
+    recorded = threading.Event()
+    stage.lambda_.give("r1", envelope("one", {}))
+    stage.next()
+    error, begun = stage.begin("r1")
+    assert error is None
+    answer = {"CheckpointToken": "t2", "NewExecutionState": {"Operations": []}}
+    said = Between.says(200, json.dumps(answer).encode())
+    stage.service.faults.append(later(recorded, said))
+    large = '"' + "x" * 6_291_450 + '"'
+    number = stage.peer.post("session.end", {"session": begun["session"], "payload": large})
+    wait_for("the call", lambda: stage.service.seen)
+    with ThreadPoolExecutor(2) as pool:
+        posted = waiting(stage, pool)
+        recorded.set()
+        assert posted.result() == 202
+    assert stage.peer.answer(number)[0] is None
+    output = {"Status": "SUCCEEDED", "Result": ""}
+    assert stage.lambda_.end_of("r1")[::2] == ("response", output)
+
+
+def test_an_answer_that_comes_while_the_session_waits_for_its_state(stage: Stage) -> None:
+    """Which its end waits for, too."""
+    read = threading.Event()
+    event = envelope("one", {})
+    step = {"Id": "some", "Type": "STEP", "Status": "SUCCEEDED", "StartTimestamp": 1}
+    event["InitialExecutionState"]["Operations"].append(step)
+    event["InitialExecutionState"]["NextMarker"] = "m"
+    stage.lambda_.give("r1", event)
+    stage.next()
+    stage.service.faults.append(later(read, Between.says(200, b'{"Operations": []}')))
+    error, begun = stage.begin("r1")
+    assert error is None
+    session = {"session": begun["session"]}
+    window = stage.peer.post("session.operations", session)
+    ended = stage.peer.post("session.end", {**session, "payload": '"kept"'})
+    assert stage.peer.answered() == []
+    with ThreadPoolExecutor(2) as pool:
+        posted = waiting(stage, pool)
+        read.set()
+        assert posted.result() == 202
+    assert stage.peer.answer(window)[0] is None
+    assert stage.peer.answer(ended)[0] is None
+    output = {"Status": "SUCCEEDED", "Result": '"kept"'}
+    assert stage.lambda_.end_of("r1")[::2] == ("response", output)
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_an_answer_that_comes_while_the_session_begins(stage: Stage, refused: bool) -> None:
+    read = threading.Event()
+    execution = envelope("one", {"n": 1})["InitialExecutionState"]
+    page = json.dumps({"Operations": execution["Operations"]}).encode()
+    stage.service.faults.append(Between.says(200, page))
+    refuses = Between.refuses(403, "AccessDeniedException", "not yours")
+    stage.service.faults.append(later(read, refuses if refused else Between.says(200, page)))
+    stage.lambda_.give("r1", envelope("one", {}, marker="m"))
+    stage.next()
+    number = stage.peer.post("session.begin", {"profile": "c", "request_id": "r1"})
+    wait_for("the page", lambda: len(stage.service.pages()) == 2)
+    with ThreadPoolExecutor(2) as pool:
+        posted = waiting(stage, pool)
+        read.set()
+        assert posted.result() == 202
+    assert (stage.peer.answer(number)[0] is not None) == refused
+    what, _, told = stage.lambda_.end_of("r1")
+    wanted = ("error", "Runtime.ExitError") if refused else ("response", "SUCCEEDED")
+    assert (what, told.get("Status") or told["errorType"]) == wanted
+
+
 def test_an_invocation_has_one_end(stage: Stage) -> None:
     held = threading.Event()
 
@@ -688,12 +823,87 @@ def test_what_a_crashed_runtime_left_is_forgotten(stage: Stage) -> None:
     assert stage.begin("r2")[0] is None
 
 
-def test_no_more_invocations_are_kept_than_the_limit(stage: Stage) -> None:
-    for number in range(130):
+def test_an_invocation_that_there_is_no_room_for_is_to_be_run_again(stage: Stage) -> None:
+    """Those that run keep their place: what they answer must not go out as it is."""
+    for number in range(128):
         stage.lambda_.give(f"r{number}", envelope(f"e{number}", {}))
         stage.next()
-    for number, kept in ((0, False), (1, False), (2, True), (129, True)):
-        assert (stage.begin(f"r{number}")[0] is None) == kept
+    stage.lambda_.give("more", envelope("more", {}))
+    stage.lambda_.give("plain", {"a": 1})
+    assert stage.next() == ("plain", {"a": 1})
+    what, headers, error = stage.lambda_.end_of("more")
+    assert (what, error["errorType"]) == ("error", "TooManyRequestsException")
+    assert headers["lambda-runtime-function-error-type"] == "TooManyRequestsException"
+    for number in (0, 127):
+        assert stage.post(f"r{number}", "response", number) == 202
+        output = {"Status": "SUCCEEDED", "Result": str(number)}
+        assert stage.lambda_.end_of(f"r{number}")[::2] == ("response", output)
+    stage.lambda_.give("again", envelope("again", {"n": 1}))
+    assert stage.next() == ("again", {"n": 1})
+
+
+def test_an_invocation_that_is_given_again(stage: Stage) -> None:
+    """With the same id, as Lambda does after the runtime has crashed."""
+    old, new = stage.attach(), stage.attach()
+    stage.lambda_.give("r1", envelope("one", {"n": 1}))
+    stage.next()
+    error, lost = stage.begin("r1", old)
+    assert error is None
+    stage.lambda_.give("r1", envelope("two", {"n": 2}))
+    assert stage.next() == ("r1", {"n": 2})
+    error, begun = stage.begin("r1", new)
+    assert error is None and begun["arn"].endswith("/two")
+    # The earlier session says nothing of this one.
+    assert old.call("session.end", {"session": lost["session"], "payload": "1"})[0] is None
+    end = {"session": begun["session"], "payload": "2"}
+    assert new.call("session.end", end)[0] is None
+    assert stage.post("r1", "response", None) == 202
+    output = {"Status": "SUCCEEDED", "Result": "2"}
+    assert stage.lambda_.end_of("r1")[::2] == ("response", output)
+
+
+def test_an_invocation_that_is_given_again_while_its_end_is_told(stage: Stage) -> None:
+    told = threading.Event()
+
+    def waits(request: Any) -> None:
+        told.wait(PATIENCE_S)
+        reply(request, 202, b"{}")
+
+    stage.lambda_.posts.put(waits)
+    stage.lambda_.give("r1", envelope("one", {}))
+    stage.next()
+    with ThreadPoolExecutor(1) as pool:
+        posted = pool.submit(stage.post, "r1", "response", 1)
+        wait_for("the post", lambda: stage.lambda_.posted)
+        stage.lambda_.give("r1", envelope("two", {"n": 2}))
+        assert stage.next() == ("r1", {"n": 2})
+        error, begun = stage.begin("r1")
+        assert error is None and begun["arn"].endswith("/two")
+        told.set()
+        assert posted.result() == 202
+    assert stage.post("r1", "response", 2) == 202
+    assert [json.loads(body)["Result"] for _, _, body in stage.lambda_.posted] == ["1", "2"]
+
+
+@pytest.mark.parametrize("what", ["response", "error"])
+@pytest.mark.parametrize("durable", [True, False])
+def test_what_there_is_no_memory_for_is_to_be_run_again(
+    stage: Stage, durable: bool, what: str
+) -> None:
+    stage.lambda_.give("r1", envelope("one", {}) if durable else {})
+    stage.next()
+    held = stage.fill(160 * MIB)
+    full = ("PUT", RUNTIME + "some/path", b"x")
+    wait_for("no memory", lambda: stage.ask(*full)[0] != 202)
+    status, _, body = stage.ask(*full)
+    assert (status, json.loads(body)["errorType"]) == (500, "Daemon.OutOfMemory")
+    stage.lambda_.posted.clear()
+    assert stage.post("r1", what, {"errorType": "E"}) == 202
+    for connection in held:
+        connection.close()
+    told, headers, error = stage.lambda_.end_of("r1")
+    assert (told, error["errorType"]) == ("error", "Daemon.OutOfMemory")
+    assert headers["lambda-runtime-function-error-type"] == "Daemon.OutOfMemory"
 
 
 def test_a_runtime_that_goes_takes_its_request_along(stage: Stage) -> None:
@@ -733,6 +943,48 @@ def test_web_pages_and_other_hosts_are_refused(stage: Stage) -> None:
     assert stage.lambda_.asked == []
 
 
+def test_a_target_that_is_no_path_is_refused(stage: Stage) -> None:
+    """It would name another host, or another path."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        elsewhere = f"127.0.0.1:{other.getsockname()[1]}"
+        for target in (
+            f"@{elsewhere}/",
+            f":80@{elsewhere}/",
+            f"http://{elsewhere}/",
+            ".example.com/",
+            "1/",
+            "*",
+            RUNTIME + "invocation/next#x",
+            RUNTIME + "invocation/next\x01",
+            RUNTIME + "invocation/n\xe9xt",
+        ):
+            status, body = ask_plainly(stage, f"GET {target} HTTP/1.1")
+            assert status == 400, target
+            assert json.loads(body)["errorType"] == "InvalidParameterValueException"
+        other.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            other.accept()
+    assert stage.lambda_.asked == [] and stage.lambda_.posted == []
+
+
+def ask_plainly(stage: Stage, first: str) -> tuple[int, bytes]:
+    """A request with this first line, whatever it is."""
+    host, port = stage.address.split(":")
+    with socket.create_connection((host, int(port)), PATIENCE_S) as connection:
+        connection.sendall(f"{first}\r\nHost: {stage.address}\r\n\r\n".encode("latin-1"))
+        answer = http.client.HTTPResponse(connection)
+        answer.begin()
+        return answer.status, answer.read()
+
+
+def test_a_query_does_not_hide_a_request(stage: Stage) -> None:
+    stage.lambda_.give("r1", envelope("one", {"n": 1}))
+    status, _, body = stage.ask("GET", RUNTIME + "invocation/next?x=/response")
+    assert (status, json.loads(body)) == (200, {"n": 1})
+    assert stage.ask("POST", RUNTIME + "invocation/r1/response?x", b"1")[0] == 202
+    assert stage.lambda_.end_of("r1")[2] == {"Status": "SUCCEEDED", "Result": "1"}
+
+
 def test_addresses_of_apis(stage: Stage) -> None:
     call = stage.peer.call
     assert call("daemon.runtime_api", {"api": stage.lambda_.address})[1] == {
@@ -741,7 +993,40 @@ def test_addresses_of_apis(stage: Stage) -> None:
     for wrong in ("", "host", "127.0.0.1:80/x", "user@host:80", ":80", "x" * 130 + ":1"):
         error, _ = call("daemon.runtime_api", {"api": wrong})
         assert error["code"] == "InvalidParameterValueException", wrong
-    for port in range(1, 16):
-        assert call("daemon.runtime_api", {"api": f"127.0.0.1:{port}"})[0] is None
-    error, _ = call("daemon.runtime_api", {"api": "127.0.0.1:16"})
-    assert error["code"] == "TooManyRequestsException"
+
+
+def test_as_many_apis_as_the_limit_are_in_use(stage: Stage) -> None:
+    """A place is free when nobody is connected to it any more."""
+
+    def open_api(port: int) -> tuple[Any, Any]:
+        return stage.peer.call("daemon.runtime_api", {"api": f"127.0.0.1:{port}"})
+
+    def use(address: str) -> http.client.HTTPConnection:
+        host, port = address.split(":")
+        connection = http.client.HTTPConnection(host, int(port), timeout=PATIENCE_S)
+        status, _, _ = stage.ask("GET", "/", None, connection, Origin="http://x")
+        assert status == 403
+        return connection
+
+    used = [use(stage.address)]
+    for port in range(1, 14):
+        error, result = open_api(port)
+        assert error is None
+        used.append(use(result["address"]))
+    addresses = [open_api(port)[1]["address"] for port in (14, 15)]
+    assert open_api(14)[1]["address"] == addresses[0]
+    # Of two that nobody is connected to, the one that was asked for before the other.
+    error, result = open_api(16)
+    assert error is None
+    with pytest.raises(ConnectionRefusedError):
+        use(addresses[1])
+    used += [use(addresses[0]), use(result["address"])]
+    assert len({one.port for one in used}) == 16
+    assert open_api(17)[0]["code"] == "TooManyRequestsException"
+    gone = used.pop(7)
+    gone.close()
+    error, result = wait_for("a place", lambda: (one := open_api(17)) and not one[0] and one)
+    with pytest.raises(ConnectionRefusedError):
+        use(f"{gone.host}:{gone.port}")
+    for connection in (*used, use(result["address"])):
+        assert stage.ask("GET", "/", None, connection, Origin="http://x")[0] == 403
