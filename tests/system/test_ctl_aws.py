@@ -554,6 +554,54 @@ def test_an_answer_of_another_shape_does_no_harm(world: World, service: Service)
     assert ask(world, service, "ls", "f").returncode == 0
 
 
+def test_an_empty_history(world: World, service: Service) -> None:
+    service.answers = [(200, {}, b'{"Status": "RUNNING", "Events": []}')]
+    for args in (["show"], ["history"], ["--json", "show"], ["--json", "history"]):
+        done = ask(world, service, *args, ARN)
+        assert (done.returncode, done.stderr) == (0, ""), done
+        if args == ["show"]:
+            assert done.stdout.endswith("\nIt is running, or about to be invoked.\n")
+
+
+@pytest.mark.parametrize("number", [2**53, 2**53 + 1, 2**63 - 1, -(2**63)])
+def test_numbers_too_large_to_reckon_with(world: World, service: Service, number: int) -> None:
+    retry = {"CurrentAttempt": number, "NextAttemptDelaySeconds": number}
+    odd = {
+        "Status": "RUNNING",
+        "StartTimestamp": number,
+        "EndTimestamp": number,
+        "Events": [
+            {"EventType": "ExecutionStarted", "EventId": number, "EventTimestamp": number},
+            {
+                "EventType": "CallbackStarted",
+                "Id": "c",
+                "EventTimestamp": 1700000000,
+                "CallbackStartedDetails": {"Timeout": number, "HeartbeatTimeout": number},
+            },
+            {
+                "EventType": "WaitStarted",
+                "Id": "w",
+                "WaitStartedDetails": {"Duration": number, "ScheduledEndTimestamp": number},
+            },
+            {"EventType": "StepStarted", "Id": "s"},
+            {
+                "EventType": "StepFailed",
+                "Id": "s",
+                "EventTimestamp": 1700000000,
+                "StepFailedDetails": {"RetryDetails": retry},
+            },
+            {
+                "EventType": "InvocationCompleted",
+                "InvocationCompletedDetails": {"EndTimestamp": number},
+            },
+        ],
+    }
+    service.answers = [(200, {}, json.dumps(odd).encode())]
+    for args in (["show"], ["history"], ["--json", "show"]):
+        done = ask(world, service, *args, ARN)
+        assert (done.returncode, done.stderr) == (0, ""), done
+
+
 def scope(service: Service) -> tuple[str, str]:
     """Key and region of the last request's signature."""
     found = re.search(r"Credential=(\w+)/\d+/([\w-]+)/", service.asked[-1][1]["Authorization"])
