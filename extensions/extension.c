@@ -171,10 +171,11 @@ static bool port_unlisten(void *user, struct dd_front *front)
     return false;
 }
 
-static bool port_read_file(void *user, const char *path, struct dd_buf *out)
+static bool port_keys_authorization(void *user, struct dd_buf *out)
 {
-    (void)user;
-    return dd_read_file(path, out);
+    const struct extension *extension = user;
+
+    return dd_aws_authorization(&extension->env, out);
 }
 
 static void *on_opened(void *user, struct dd_credentials credentials,
@@ -369,12 +370,12 @@ static void find_aws(struct extension *extension)
         .secret_key = env->secret_key,
         .session_token = env->session_token,
         .keys_url = env->keys_url,
-        .keys_authorization = env->keys_authorization,
-        .keys_authorization_file = env->keys_authorization_file,
     };
     dd_buf_init(&extension->endpoint, SIZE_MAX);
-    dd_aws_endpoint(env->endpoint, extension->aws.region, &extension->endpoint);
-    extension->aws.endpoint = extension->endpoint.data;
+    extension->aws.endpoint =
+        dd_aws_endpoint(env->endpoint, extension->aws.region, &extension->endpoint, &error) == 0
+            ? extension->endpoint.data
+            : "";
 }
 
 const char *dd_extension_socket(void)
@@ -394,7 +395,7 @@ static void open_engine(struct extension *extension)
                   .process_alive = port_process_alive,
                   .fetch = port_fetch,
                   .fetch_cancel = port_fetch_cancel,
-                  .read_file = port_read_file,
+                  .keys_authorization = port_keys_authorization,
                   .listen = port_listen,
                   .unlisten = port_unlisten},
         .log = &extension->log,

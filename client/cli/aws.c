@@ -157,7 +157,7 @@ static int aws_list(struct source *source, const struct durabled_list_filter *fi
     struct dd_buf target, packed;
     msgpack_packer packer;
     struct doc page;
-    char most[16];
+    char most[24];
     size_t len;
     int rc;
 

@@ -1,5 +1,4 @@
 /* Calls of AWS's API, one after the other: signed, and made again when that may help. */
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <uv.h>
@@ -24,9 +23,9 @@ struct aws {
     uv_loop_t loop;
     struct dd_fetcher *fetcher;
     struct dd_aws_env env;
-    struct dd_buf endpoint; /* ends in a NUL, as the next one */
-    struct dd_buf host;
-    size_t path_at; /* where the path of the endpoint begins */
+    struct dd_buf endpoint; /* ends in a NUL */
+    struct dd_text *host;   /* of the endpoint */
+    size_t path_at;         /* where its path begins */
     struct dd_text *region;
     struct dd_api_keys keys;
 };
@@ -54,7 +53,6 @@ static void answer_clear(struct answer *answer)
 static void on_fetched(void *user, void *owner, const struct dd_fetch_answer *told)
 {
     struct answer *answer = owner;
-    struct dd_span pause;
 
     (void)user;
     answer->told = true;
@@ -67,8 +65,7 @@ static void on_fetched(void *user, void *owner, const struct dd_fetch_answer *to
     dd_buf_append_span(&answer->body, told->body);
     if (told->status == 200)
         return;
-    pause = told->header(told, "Retry-After");
-    answer->pause_ms = pause.data ? (int64_t)(strtod(pause.data, NULL) * 1000) : 0;
+    answer->pause_ms = dd_http_retry_after(told->header(told, "Retry-After"));
     dd_api_read_failure(told->header(told, "x-amzn-errortype"), told->body, &answer->type,
                         &answer->message);
 }
@@ -98,7 +95,7 @@ static bool attempt(struct aws *aws, const struct aws_call *call, struct answer 
     };
     struct dd_sigv4_call signed_call = {
         .method = dd_span_cstr(call->method),
-        .host = dd_span_cstr(aws->host.data),
+        .host = dd_text_span(aws->host),
         .body = call->body.data ? call->body : DD_SPAN(""),
         .time = dd_span_make(stamp, DD_HTTP_STAMP_LEN),
         .region = dd_text_span(aws->region),
@@ -117,7 +114,7 @@ static bool attempt(struct aws *aws, const struct aws_call *call, struct answer 
     dd_buf_init(&authorization, DD_SIGNED_BYTES_MAX);
     good = dd_sigv4_authorize_call(&signed_call, &authorization);
     dd_buf_append_byte(&authorization, '\0');
-    headers[request.headers_len++] = (struct dd_http_header){"Host", aws->host.data};
+    headers[request.headers_len++] = (struct dd_http_header){"Host", aws->host->data};
     headers[request.headers_len++] = (struct dd_http_header){"X-Amz-Date", stamp};
     headers[request.headers_len++] =
         (struct dd_http_header){"Authorization", authorization.data};
@@ -228,19 +225,6 @@ int aws_run(struct aws *aws, const struct aws_call *call, struct doc *out,
 
 /* --- keys -------------------------------------------------------------------------------- */
 
-/* What is sent along to the endpoint of keys: a text, or what a file holds, on one line. */
-static bool read_authorization(const struct dd_aws_env *env, struct dd_buf *out)
-{
-    if (!env->keys_authorization_file)
-        dd_buf_append_cstr(out, env->keys_authorization ? env->keys_authorization : "");
-    else if (!dd_read_file(env->keys_authorization_file, out))
-        return false;
-    while (out->len > 0 && strchr("\r\n \t", out->data[out->len - 1]))
-        out->len--;
-    dd_buf_append_byte(out, '\0');
-    return !out->failed && out->data[strcspn(out->data, "\r\n")] == '\0';
-}
-
 static int ask_for_keys(struct aws *aws, struct durabled_error *error)
 {
     struct dd_http_header header = {"Authorization", NULL};
@@ -259,7 +243,7 @@ static int ask_for_keys(struct aws *aws, struct durabled_error *error)
     int rc = DURABLED_OK;
 
     dd_buf_init(&token, DD_AWS_KEYS_MAX);
-    if (!read_authorization(&aws->env, &token)) {
+    if (!dd_aws_authorization(&aws->env, &token)) {
         rc = fail(error, DURABLED_USAGE, "",
                   "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE cannot be read");
     } else {
@@ -346,19 +330,18 @@ static bool find_region(struct aws *aws, const struct args *args, const char *su
     return aws->region != NULL;
 }
 
-static void find_endpoint(struct aws *aws, const char *given)
+static int find_endpoint(struct aws *aws, const char *given, struct durabled_error *error)
 {
-    const char *url, *host;
-    size_t len;
+    struct dd_span host, path;
+    struct dd_error why;
 
-    dd_aws_endpoint(given ? given : aws->env.endpoint, aws->region->data, &aws->endpoint);
-    url = aws->endpoint.data;
-    host = strstr(url, "://");
-    host = host ? host + 3 : url;
-    len = strcspn(host, "/");
-    dd_buf_append(&aws->host, host, len);
-    dd_buf_append_byte(&aws->host, '\0');
-    aws->path_at = (size_t)(host - url) + len;
+    if (dd_aws_endpoint(given ? given : aws->env.endpoint, aws->region->data, &aws->endpoint,
+                        &why) != 0)
+        return fail(error, DURABLED_USAGE, "", "%s", why.text);
+    dd_http_split_url(dd_span_cstr(aws->endpoint.data), &host, &path);
+    aws->host = dd_text_new(host);
+    aws->path_at = (size_t)(path.data - aws->endpoint.data);
+    return DURABLED_OK;
 }
 
 int aws_new(const struct args *args, const char *subject, struct aws **out,
@@ -373,17 +356,16 @@ int aws_new(const struct args *args, const char *subject, struct aws **out,
     dd_assert(uv_loop_init(&aws->loop) == 0);
     aws->fetcher = dd_fetcher_new(&aws->loop, &(struct dd_fetch_events){.fetched = on_fetched});
     dd_buf_init(&aws->endpoint, SIZE_MAX);
-    dd_buf_init(&aws->host, SIZE_MAX);
     name = name ? name : "default";
     profile_read(name, &profile);
     if (dd_aws_env_read(&aws->env, &why) != 0)
         rc = fail(error, DURABLED_USAGE, "", "%s", why.text);
     else if (!find_region(aws, args, subject, &profile))
         rc = fail(error, DURABLED_USAGE, "", "no region: give --region, or set AWS_REGION");
-    if (rc == DURABLED_OK) {
-        find_endpoint(aws, args->endpoint);
+    else
+        rc = find_endpoint(aws, args->endpoint, error);
+    if (rc == DURABLED_OK)
         rc = find_keys(aws, &profile, name, error);
-    }
     profile_deinit(&profile);
     if (rc != DURABLED_OK)
         aws_free(aws);
@@ -399,7 +381,7 @@ void aws_free(struct aws *aws)
     dd_assert(uv_loop_close(&aws->loop) == 0);
     dd_aws_env_deinit(&aws->env);
     dd_buf_deinit(&aws->endpoint);
-    dd_buf_deinit(&aws->host);
+    dd_text_unref(aws->host);
     dd_text_unref(aws->region);
     dd_api_keys_deinit(&aws->keys);
     dd_free(aws);

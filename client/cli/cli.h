@@ -117,6 +117,8 @@ bool doc_open(struct doc *doc, struct durabled_reply *reply);
 bool doc_open_packed(struct doc *doc, struct dd_buf *packed);
 void doc_close(struct doc *doc);
 const msgpack_object *doc_get(const msgpack_object *map, const char *key);
+/* A whole number; 0 when it is absent, or beyond 2^53 on either side: as seconds turned into
+ * milliseconds, and added to a time, it stays within its type. */
 int64_t doc_int(const msgpack_object *map, const char *key);
 /* A str member; `data` NULL when absent. Not ended by a NUL. */
 struct durabled_text doc_text(const msgpack_object *map, const char *key);

@@ -5,6 +5,9 @@
 
 #include "cli.h"
 
+/* Up to here JSON's numbers are exact (RFC 8259, 6). */
+#define NUMBER_MAX 9007199254740992
+
 static bool unpack(struct doc *doc, const char *bytes, size_t len)
 {
     size_t offset = 0;
@@ -64,9 +67,13 @@ int64_t doc_int(const msgpack_object *map, const char *key)
 {
     const msgpack_object *value = doc_get(map, key);
 
-    if (value && value->type == MSGPACK_OBJECT_POSITIVE_INTEGER && value->via.u64 <= INT64_MAX)
+    if (!value)
+        return 0;
+    if (value->type == MSGPACK_OBJECT_POSITIVE_INTEGER && value->via.u64 <= NUMBER_MAX)
         return (int64_t)value->via.u64;
-    return value && value->type == MSGPACK_OBJECT_NEGATIVE_INTEGER ? value->via.i64 : 0;
+    if (value->type == MSGPACK_OBJECT_NEGATIVE_INTEGER && value->via.i64 >= -NUMBER_MAX)
+        return value->via.i64;
+    return 0;
 }
 
 struct durabled_text doc_text(const msgpack_object *map, const char *key)

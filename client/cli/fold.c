@@ -157,6 +157,12 @@ static bool operation_read(struct operation *out, const struct story *story,
     return true;
 }
 
+/* When the last event was; 0: there is none, or it has no time. */
+static int64_t last_ms(const struct story *story)
+{
+    return story->len > 0 ? doc_int(story->events[story->len - 1], "EventTimestamp") : 0;
+}
+
 /* When the execution ended, or now. */
 static int64_t until_when(const struct story *story, int64_t now_ms)
 {
@@ -342,9 +348,7 @@ static void find_standing(struct standing *standing, const struct story *story, 
         standing->state = "waiting";
     } else {
         standing->state = "invoked";
-        standing->since_ms = standing->until_ms
-                                 ? standing->until_ms
-                                 : doc_int(story->events[story->len - 1], "EventTimestamp");
+        standing->since_ms = standing->until_ms ? standing->until_ms : last_ms(story);
     }
 }
 

@@ -10,15 +10,6 @@
 /* Chosen: thousands of profiles. */
 #define FILE_MAX ((size_t)1024 * 1024)
 
-static struct dd_span trim(struct dd_span text)
-{
-    while (text.len > 0 && isspace((unsigned char)text.data[0]))
-        text = dd_span_make(text.data + 1, text.len - 1);
-    while (text.len > 0 && isspace((unsigned char)text.data[text.len - 1]))
-        text.len--;
-    return text;
-}
-
 /* Takes what is before the next `end` off `rest`. */
 static struct dd_span take(struct dd_span *rest, char end)
 {
@@ -38,11 +29,12 @@ static bool is_section(struct dd_span line, const char *name, bool config)
     struct dd_span section = dd_span_make(line.data + 1, line.len - 1);
     static const char word[] = "profile";
 
-    section = trim(take(&section, ']'));
+    section = dd_span_trim(take(&section, ']'));
     if (config && section.len >= sizeof word &&
         memcmp(section.data, word, sizeof word - 1) == 0 &&
         isspace((unsigned char)section.data[sizeof word - 1]))
-        section = trim(dd_span_make(section.data + sizeof word, section.len - sizeof word));
+        section =
+            dd_span_trim(dd_span_make(section.data + sizeof word, section.len - sizeof word));
     else if (config && strcmp(name, "default") != 0)
         return false;
     if (section.len >= 2 && section.data[0] == '"' && section.data[section.len - 1] == '"')
@@ -104,9 +96,9 @@ static void read_file(const char *path, const char *name, bool config, struct pr
             continue;
         }
         value = line;
-        line = trim(take(&value, '='));
+        line = dd_span_trim(take(&value, '='));
         if (ours)
-            take_setting(out, line, trim(value));
+            take_setting(out, line, dd_span_trim(value));
     }
     dd_buf_deinit(&text);
 }

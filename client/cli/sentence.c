@@ -61,10 +61,12 @@ static void format_running(char *out, size_t size, const msgpack_object *standin
 static void format_invoked(char *out, size_t size, const msgpack_object *standing,
                            int64_t reference_ms)
 {
+    int64_t since_ms = doc_int(standing, "since_ms"); /* 0: its history does not tell */
     char duration[32];
 
-    format_duration(duration, sizeof duration, reference_ms - doc_int(standing, "since_ms"));
-    (void)snprintf(out, size, "It is running, or about to be invoked, for %s.", duration);
+    format_duration(duration, sizeof duration, reference_ms - since_ms);
+    (void)snprintf(out, size, "It is running, or about to be invoked%s%s.",
+                   since_ms ? ", for " : "", since_ms ? duration : "");
 }
 
 static void format_queued(char *out, size_t size, const msgpack_object *execution,

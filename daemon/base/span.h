@@ -49,6 +49,18 @@ static inline int dd_span_compare(struct dd_span a, struct dd_span b)
     return order ? order : (a.len > b.len) - (a.len < b.len);
 }
 
+/* Without white space, as isspace() has it in C, at either end. */
+static inline struct dd_span dd_span_trim(struct dd_span span)
+{
+    static const char space[] = " \t\n\v\f\r";
+
+    while (span.len > 0 && memchr(space, span.data[0], sizeof space - 1))
+        span = dd_span_make(span.data + 1, span.len - 1);
+    while (span.len > 0 && memchr(space, span.data[span.len - 1], sizeof space - 1))
+        span.len--;
+    return span;
+}
+
 /* Where `part` is in `span` for the first time; NULL: nowhere. */
 static inline const char *dd_span_find(struct dd_span span, const char *part)
 {

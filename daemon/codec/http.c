@@ -71,6 +71,16 @@ void dd_http_split(struct dd_span target, struct dd_span *out_path, struct dd_sp
                                             : dd_span_make("", 0);
 }
 
+void dd_http_split_url(struct dd_span url, struct dd_span *out_host, struct dd_span *out_path)
+{
+    const char *scheme_end = dd_span_find(url, "://");
+    size_t from = scheme_end ? (size_t)(scheme_end + 3 - url.data) : 0;
+
+    *out_host = until(url, from, '/');
+    from += out_host->len;
+    *out_path = dd_span_make(url.data + from, url.len - from);
+}
+
 bool dd_http_query(struct dd_span query, size_t *at, const char *name, struct dd_buf *out)
 {
     while (*at < query.len) {
@@ -225,6 +235,13 @@ static bool epoch_seconds(struct dd_span text, int64_t *out_ms)
 bool dd_http_date(struct dd_span text, int64_t *out_ms)
 {
     return epoch_seconds(text, out_ms) || iso_date(text, out_ms);
+}
+
+int64_t dd_http_retry_after(struct dd_span text)
+{
+    int64_t ms;
+
+    return text.data && epoch_seconds(text, &ms) && ms <= 3600000 ? ms : 0;
 }
 
 static bool take_word(struct scan *scan, const char *word)

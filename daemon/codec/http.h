@@ -13,6 +13,10 @@ void dd_http_encode(struct dd_span text, struct dd_buf *out);
 /* Splits "path?query"; no query is an empty one. */
 void dd_http_split(struct dd_span target, struct dd_span *out_path, struct dd_span *out_query);
 
+/* The parts of "SCHEME://HOST[:PORT][/PATH]", or of one without a scheme: host and port, and
+ * the path, which may be empty. */
+void dd_http_split_url(struct dd_span url, struct dd_span *out_host, struct dd_span *out_path);
+
 /* The next parameter `name` of the query from `*at` on (0: the first), decoded into
  * `out`, which is cleared. False when there is none. */
 bool dd_http_query(struct dd_span query, size_t *at, const char *name, struct dd_buf *out);
@@ -22,6 +26,10 @@ bool dd_http_date(struct dd_span text, int64_t *out_ms);
 
 /* A Date header, "Fri, 02 Jan 2026 03:04:05 GMT" (RFC 9110, 5.6.7), in whole seconds. */
 bool dd_http_header_date(struct dd_span text, int64_t *out_ms);
+
+/* The pause that a Retry-After header asks for, in milliseconds. 0: none, more than an hour, or
+ * a date, which AWS does not use. */
+int64_t dd_http_retry_after(struct dd_span text);
 
 /* A time as X-Amz-Date has it, "20260102T030405Z", in whole seconds. */
 #define DD_HTTP_STAMP_LEN 16

@@ -18,7 +18,6 @@
 #include <ctype.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "base/alloc.h"
 #include "base/limits.h"
@@ -33,7 +32,7 @@
 struct dd_aws {
     struct dd_engine *engine;
     struct dd_list calls; /* of aws_call */
-    struct dd_buf host;   /* of the endpoint, as the Host header has it; ends in a NUL */
+    struct dd_text *host; /* of the endpoint, as the Host header has it */
     size_t path_at;       /* where the path of the endpoint begins */
     char agent[64];
     int64_t used_ms; /* when a connection was used last */
@@ -271,25 +270,6 @@ static void on_keys(struct dd_fetch_owner *owner, const struct dd_fetch_answer *
     }
 }
 
-/* What is sent along to the endpoint: a text, or the first line of a file. */
-static bool authorization(const struct dd_aws *aws, struct dd_buf *out)
-{
-    const struct dd_aws_config *config = config_of(aws);
-    const struct dd_ports *ports = &aws->engine->config.ports;
-
-    if (!config->keys_authorization_file) {
-        dd_buf_append_cstr(out, config->keys_authorization ? config->keys_authorization : "");
-    } else {
-        if (!ports->read_file(ports->user, config->keys_authorization_file, out))
-            return false;
-        while (out->len > 0 && isspace((unsigned char)out->data[out->len - 1]))
-            out->len--;
-    }
-    dd_buf_append_byte(out, '\0');
-    /* A line of its own would be a header of its own. */
-    return !out->failed && out->data[strcspn(out->data, "\r\n")] == '\0';
-}
-
 static void ask_for_keys(struct dd_aws *aws)
 {
     const struct dd_ports *ports = &aws->engine->config.ports;
@@ -312,7 +292,7 @@ static void ask_for_keys(struct dd_aws *aws)
         return;
     }
     dd_buf_init(&token, DD_AWS_KEYS_MAX);
-    if (authorization(aws, &token)) {
+    if (ports->keys_authorization(ports->user, &token)) {
         header.value = token.data;
         request.headers_len = token.len > 1;
         aws->keys_owner.done = on_keys;
@@ -366,7 +346,7 @@ static bool sign(const struct aws_call *call, struct headers *headers)
     struct dd_sigv4_call signed_call = {
         .method = dd_span_cstr(call->checkpoint ? "POST" : "GET"),
         .target = dd_span_cstr(call->url.data + aws->path_at),
-        .host = dd_span_cstr(aws->host.data),
+        .host = dd_text_span(aws->host),
         .body = call->checkpoint ? dd_buf_span(&call->body) : DD_SPAN(""),
         .time = dd_span_cstr(headers->time),
         .region = dd_span_cstr(config_of(aws)->region),
@@ -387,7 +367,7 @@ static bool write_headers(const struct aws_call *call, struct headers *headers)
 
     dd_buf_init(&headers->authorization, DD_SIGNED_BYTES_MAX);
     dd_http_stamp_format(service_ms(aws), headers->time);
-    add(headers, "Host", aws->host.data);
+    add(headers, "Host", aws->host->data);
     add(headers, "X-Amz-Date", headers->time);
     if (aws->keys.token)
         add(headers, "X-Amz-Security-Token", aws->keys.token->data);
@@ -433,6 +413,11 @@ static void call_send(struct aws_call *call)
     call->due_ms = 0;
     if (now_of(call) >= call->until_ms) {
         give_up(call);
+        return;
+    }
+    if (!*config_of(aws)->endpoint) {
+        call->cause = DD_CAUSE_REGION;
+        refuse(call, true, NULL, "AWS_REGION is not a region's name");
         return;
     }
     if (!keys_ready(aws)) {
@@ -499,15 +484,6 @@ static bool is_throttle(int status, const struct dd_text *type)
     return status == 429 || is_one(type, names, DD_COUNT(names));
 }
 
-/* Retry-After in seconds; as a date it is not used by AWS. */
-static int64_t retry_after_ms(const struct dd_fetch_answer *answer)
-{
-    struct dd_span text = answer->header(answer, "Retry-After");
-    double seconds = text.data ? strtod(text.data, NULL) : 0;
-
-    return seconds > 0 && seconds < 3600 ? (int64_t)(seconds * 1000) : 0;
-}
-
 static void drop_keys(struct aws_call *call)
 {
     struct dd_aws *aws = call->aws;
@@ -555,7 +531,7 @@ static void judge(struct aws_call *call, const struct dd_fetch_answer *answer,
         refuse(call, false, type, said);
     else if (!type || answer->status < 400 || answer->status == 408 || answer->status >= 500 ||
              is_throttle(answer->status, type))
-        try_again(call, type, text, retry_after_ms(answer));
+        try_again(call, type, text, dd_http_retry_after(answer->header(answer, "Retry-After")));
     else if (begins(message, "Invalid checkpoint token"))
         refuse(call, true, type, said);
     else if (!is_about_keys(type))
@@ -740,17 +716,14 @@ const struct dd_backend dd_backend_aws = {checkpoint, load, abandon};
 struct dd_aws *dd_aws_new(struct dd_engine *engine)
 {
     const struct dd_aws_config *config = engine->config.aws;
-    const char *scheme_end = strstr(config->endpoint, "://");
-    const char *host = scheme_end ? scheme_end + 3 : config->endpoint;
     struct dd_aws *aws = dd_alloc(sizeof *aws);
-    size_t host_len = strcspn(host, "/");
+    struct dd_span host, path;
 
     aws->engine = engine;
     dd_list_init(&aws->calls);
-    dd_buf_init(&aws->host, SIZE_MAX);
-    dd_buf_append(&aws->host, host, host_len);
-    dd_buf_append_byte(&aws->host, '\0');
-    aws->path_at = (size_t)(host - config->endpoint) + host_len;
+    dd_http_split_url(dd_span_cstr(config->endpoint), &host, &path);
+    aws->host = dd_text_new(host);
+    aws->path_at = (size_t)(path.data - config->endpoint);
     snprintf(aws->agent, sizeof aws->agent, "durabled/%s", engine->config.version);
     if (config->access_key && config->secret_key) {
         aws->keys.access_key = dd_text_cstr(config->access_key);
@@ -768,7 +741,7 @@ void dd_aws_free(struct dd_aws *aws)
     if (aws->keys_fetch)
         aws->engine->config.ports.fetch_cancel(aws->engine->config.ports.user, aws->keys_fetch);
     dd_api_keys_deinit(&aws->keys);
-    dd_buf_deinit(&aws->host);
+    dd_text_unref(aws->host);
     dd_free(aws);
 }
 

@@ -28,6 +28,9 @@
       "the extension has no credentials",                                                      \
       "let it have AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, as Lambda sets them, or "      \
       "AWS_CONTAINER_CREDENTIALS_FULL_URI")                                                    \
+    X(REGION, "API_FAILED", "executionArn requestId", "AWS_REGION is not a region's name",     \
+      "the extension has no region",                                                           \
+      "leave AWS_REGION as Lambda sets it; elsewhere, set it to one such as us-east-1")        \
     X(CLOCK, "CLOCK_DIFFERS", "executionArn requestId", "Clock skew",                          \
       "the clock differs from the service's",                                                  \
       "nothing: requests have the service's time from now on; set the clock if the machine "   \

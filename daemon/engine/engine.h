@@ -27,14 +27,12 @@ struct dd_sandbox;
 /* Where AWS's durable execution API is, and with which keys it is asked. Texts are borrowed,
  * those that are not there are NULL. */
 struct dd_aws_config {
-    const char *endpoint; /* "https://HOST[:PORT][/PATH]", without a slash at its end */
+    /* "https://HOST[:PORT][/PATH]", without a slash at its end; empty: none, for want of a
+     * region, and calls fail. */
+    const char *endpoint;
     const char *region;
     const char *access_key, *secret_key, *session_token;
-    /* Where keys are asked for when there are none of these, and what is sent along: a text, or
-     * what a file holds then. */
-    const char *keys_url;
-    const char *keys_authorization;
-    const char *keys_authorization_file;
+    const char *keys_url; /* where keys are asked for when there are none of these */
 };
 
 struct dd_engine_config {

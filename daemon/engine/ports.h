@@ -32,8 +32,9 @@ struct dd_ports {
      * names it to fetch_cancel. NULL: none are made. */
     void *(*fetch)(void *user, const struct dd_fetch_request *request, void *owner);
     void (*fetch_cancel)(void *user, void *fetch);
-    /* Appends what a small file holds; false when it can't be read. */
-    bool (*read_file)(void *user, const char *path, struct dd_buf *out);
+    /* Appends the Authorization that goes to the endpoint of AWS's keys, which may be empty,
+     * and a NUL; false when it can't be read. */
+    bool (*keys_authorization)(void *user, struct dd_buf *out);
     /* Opens an HTTP listener of this machine's own, whose requests `front` stands for in what
      * is told of them (dd_engine_front_request()). Gives its HOST:PORT, which lives as long as
      * the listener. A negative code with a text when it can't be had. NULL: there are none. */

@@ -1,6 +1,7 @@
 /* AWS's variables of the environment; see aws_env.h. */
 #include "io/aws_env.h"
 
+#include <ctype.h>
 #include <string.h>
 #include <strings.h>
 
@@ -37,7 +38,12 @@ static bool may_tell_keys(const char *url)
     for (size_t i = 0; i < DD_COUNT(hosts); i++) {
         size_t len = strlen(hosts[i]);
 
-        if (strncmp(host, hosts[i], len) == 0 && strchr(":/?", host[len]))
+        if (strncmp(host, hosts[i], len) != 0)
+            continue;
+        /* Whatever else stands behind the name may make it a user's, before another host. */
+        if (host[len] == ':')
+            len += 1 + strspn(host + len + 1, "0123456789");
+        if (strchr("/?", host[len]))
             return true;
     }
     return false;
@@ -76,8 +82,24 @@ void dd_aws_env_deinit(struct dd_aws_env *env)
     dd_buf_deinit(&env->keys_url_text);
 }
 
-void dd_aws_endpoint(const char *given, const char *region, struct dd_buf *out)
+bool dd_aws_authorization(const struct dd_aws_env *env, struct dd_buf *out)
 {
+    if (!env->keys_authorization_file)
+        dd_buf_append_cstr(out, env->keys_authorization ? env->keys_authorization : "");
+    else if (!dd_read_file(env->keys_authorization_file, out))
+        return false;
+    while (out->len > 0 && isspace((unsigned char)out->data[out->len - 1]))
+        out->len--;
+    dd_buf_append_byte(out, '\0');
+    return !out->failed && out->data[strcspn(out->data, "\r\n")] == '\0';
+}
+
+int dd_aws_endpoint(const char *given, const char *region, struct dd_buf *out,
+                    struct dd_error *error)
+{
+    if (!*region || region[strspn(region, "abcdefghijklmnopqrstuvwxyz0123456789-")])
+        return dd_fail(error, DD_USAGE, "no region is named '%s'; write it as us-east-1",
+                       region);
     if (given)
         dd_buf_append_cstr(out, given);
     else
@@ -86,4 +108,5 @@ void dd_aws_endpoint(const char *given, const char *region, struct dd_buf *out)
     while (out->len > 0 && out->data[out->len - 1] == '/')
         out->len--;
     dd_buf_append_byte(out, '\0');
+    return 0;
 }

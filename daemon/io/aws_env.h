@@ -10,8 +10,8 @@ struct dd_aws_env {
     const char *region;
     const char *endpoint;
     const char *access_key, *secret_key, *session_token;
-    /* Where keys are asked for when there are none of these, and what is sent along: a text, or
-     * what a file holds then. */
+    /* Where keys are asked for when there are none of these, and what is sent along
+     * (dd_aws_authorization()): a text, or what a file holds then. */
     const char *keys_url;
     const char *keys_authorization;
     const char *keys_authorization_file;
@@ -23,6 +23,12 @@ struct dd_aws_env {
 int dd_aws_env_read(struct dd_aws_env *out, struct dd_error *error) DD_MUST_CHECK;
 void dd_aws_env_deinit(struct dd_aws_env *env);
 
+/* Appends what is sent along to `keys_url` as Authorization, which may be empty, and a NUL.
+ * False when it can't be read, or is more than one line: that would be another header. */
+bool dd_aws_authorization(const struct dd_aws_env *env, struct dd_buf *out);
+
 /* Appends the URL of the API, without a slash at its end, and a NUL: the one `given`, or that
- * of the region when NULL. */
-void dd_aws_endpoint(const char *given, const char *region, struct dd_buf *out);
+ * of the region when NULL. DD_USAGE with a text, and nothing appended, when `region` is no
+ * region's name: it is a part of the host's, and of what is signed. */
+int dd_aws_endpoint(const char *given, const char *region, struct dd_buf *out,
+                    struct dd_error *error) DD_MUST_CHECK;

@@ -113,15 +113,6 @@ static long number(const char *text, long max)
 
 /* --- parameters -------------------------------------------------------------------------- */
 
-static struct dd_span trim(struct dd_span text)
-{
-    while (text.len > 0 && isspace((unsigned char)text.data[0]))
-        text = dd_span_make(text.data + 1, text.len - 1);
-    while (text.len > 0 && isspace((unsigned char)text.data[text.len - 1]))
-        text.len--;
-    return text;
-}
-
 /* The parts of `text` between the delimiters. */
 static const struct dd_node *split(struct dd_template *template, const char *text,
                                    const char *delimiter, bool trimmed)
@@ -142,7 +133,8 @@ static const struct dd_node *split(struct dd_template *template, const char *tex
 
         next = strstr(at, delimiter);
         part = next ? dd_span_make(at, (size_t)(next - at)) : dd_span_cstr(at);
-        list->pairs[list->len++].value = dd_node_new(template, trimmed ? trim(part) : part);
+        list->pairs[list->len++].value =
+            dd_node_new(template, trimmed ? dd_span_trim(part) : part);
         if (!next)
             break;
     }
@@ -274,7 +266,7 @@ static const struct dd_node *call_get_att(struct dd_template *template,
 static const struct dd_node *substitute(struct dd_template *template, struct dd_span span,
                                         const struct dd_node *variables)
 {
-    const char *name = dd_sam_copy(&template->reading->arena, trim(span));
+    const char *name = dd_sam_copy(&template->reading->arena, dd_span_trim(span));
     const struct dd_node *variable;
 
     if (!name)

@@ -367,7 +367,7 @@ def start_extension(world: World, api: ExtensionsApi, **env: str) -> Process:
         [str(program)],
         "extension.log",
         AWS_LAMBDA_RUNTIME_API=api.address,
-        AWS_REGION="us-east-1",
+        AWS_REGION=env.pop("AWS_REGION", "us-east-1"),
         DURABLED_LOG_LEVEL=env.pop("DURABLED_LOG_LEVEL", "DEBUG"),
         NO_PROXY="127.0.0.1",
         **env,

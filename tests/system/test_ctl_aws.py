@@ -554,6 +554,54 @@ def test_an_answer_of_another_shape_does_no_harm(world: World, service: Service)
     assert ask(world, service, "ls", "f").returncode == 0
 
 
+def test_an_empty_history(world: World, service: Service) -> None:
+    service.answers = [(200, {}, b'{"Status": "RUNNING", "Events": []}')]
+    for args in (["show"], ["history"], ["--json", "show"], ["--json", "history"]):
+        done = ask(world, service, *args, ARN)
+        assert (done.returncode, done.stderr) == (0, ""), done
+        if args == ["show"]:
+            assert done.stdout.endswith("\nIt is running, or about to be invoked.\n")
+
+
+@pytest.mark.parametrize("number", [2**53, 2**53 + 1, 2**63 - 1, -(2**63)])
+def test_numbers_too_large_to_reckon_with(world: World, service: Service, number: int) -> None:
+    retry = {"CurrentAttempt": number, "NextAttemptDelaySeconds": number}
+    odd = {
+        "Status": "RUNNING",
+        "StartTimestamp": number,
+        "EndTimestamp": number,
+        "Events": [
+            {"EventType": "ExecutionStarted", "EventId": number, "EventTimestamp": number},
+            {
+                "EventType": "CallbackStarted",
+                "Id": "c",
+                "EventTimestamp": 1700000000,
+                "CallbackStartedDetails": {"Timeout": number, "HeartbeatTimeout": number},
+            },
+            {
+                "EventType": "WaitStarted",
+                "Id": "w",
+                "WaitStartedDetails": {"Duration": number, "ScheduledEndTimestamp": number},
+            },
+            {"EventType": "StepStarted", "Id": "s"},
+            {
+                "EventType": "StepFailed",
+                "Id": "s",
+                "EventTimestamp": 1700000000,
+                "StepFailedDetails": {"RetryDetails": retry},
+            },
+            {
+                "EventType": "InvocationCompleted",
+                "InvocationCompletedDetails": {"EndTimestamp": number},
+            },
+        ],
+    }
+    service.answers = [(200, {}, json.dumps(odd).encode())]
+    for args in (["show"], ["history"], ["--json", "show"]):
+        done = ask(world, service, *args, ARN)
+        assert (done.returncode, done.stderr) == (0, ""), done
+
+
 def scope(service: Service) -> tuple[str, str]:
     """Key and region of the last request's signature."""
     found = re.search(r"Credential=(\w+)/\d+/([\w-]+)/", service.asked[-1][1]["Authorization"])
@@ -583,6 +631,25 @@ def test_region_and_endpoint(world: World, service: Service, tmp_path: Path) -> 
     variables = {"AWS_ENDPOINT_URL": "http://x", "AWS_ENDPOINT_URL_LAMBDA": service.url + "/p"}
     assert world.ctl("ls", "f", "--aws", **KEYS, **variables).stdout == ""
     assert service.asked[-1][0].split()[1].startswith("/p/2025-12-01/functions/f/")
+
+
+@pytest.mark.parametrize("region", ["x.evil.invalid/", "x@y", "us east", "US-EAST-1", "x\r\ny"])
+def test_what_is_no_region_reaches_no_host(world: World, service: Service, region: str) -> None:
+    """A pasted ARN, as the environment, does not say whose host is dialled."""
+    ours = {"HTTPS_PROXY": service.url, "https_proxy": service.url, "NO_PROXY": ""}
+    arn = ARN.replace("eu-west-1", region)
+    for args, env in (
+        (["show", arn, "--aws"], {}),
+        (["ls", arn.partition("/")[0], "--aws"], {}),
+        (["show", arn, "--endpoint", service.url], {}),
+        (["ls", "f", "--aws", "--region", region], {}),
+        (["ls", "f", "--aws"], {"AWS_REGION": region}),
+        (["ls", "f", "--aws"], {"AWS_DEFAULT_REGION": region}),
+    ):
+        done = world.ctl(*args, check=False, **KEYS, **ours, **env)
+        assert (done.returncode, done.stdout) == (2, ""), (args, done)
+        assert done.stderr.startswith("durablectl: no region is named '"), done.stderr
+    assert service.asked == []
 
 
 def test_aws_itself(world: World, service: Service) -> None:
@@ -625,7 +692,21 @@ def test_keys_of_a_container(world: World, service: Service, tmp_path: Path) -> 
     assert done.stderr == (
         f"durablectl: no AWS credentials from {service.url}/keys: HTTP status 400\n"
     )
-    container["AWS_CONTAINER_CREDENTIALS_FULL_URI"] = "http://192.0.2.1/keys"
-    done = ask(world, service, "ls", "f", **container)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert "is neither of this machine nor https" in done.stderr
+    # Another machine, and this one as a name and a password for it.
+    service.asked = []
+    host = service.url.removeprefix("http://")
+    for uri in (
+        "http://192.0.2.1/keys",
+        f"http://localhost@{host}/keys",
+        f"http://localhost:1@{host}/keys",
+        f"http://127.0.0.1:80#@{host}/keys",
+        f"http://[::1]:1@{host}/keys",
+        f"http://localhost.{host}/keys",
+    ):
+        container["AWS_CONTAINER_CREDENTIALS_FULL_URI"] = uri
+        done = ask(world, service, "ls", "f", **container)
+        assert (done.returncode, done.stdout) == (2, ""), (uri, done)
+        assert "is neither of this machine nor https" in done.stderr
+    container["AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"] = f":1@{host}/keys"
+    assert ask(world, service, "ls", "f", **container).returncode == 2
+    assert service.asked == []

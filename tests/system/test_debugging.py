@@ -209,6 +209,18 @@ def no_keys(world: World) -> Line:
     return call_fails(world, None, AWS_ACCESS_KEY_ID="", AWS_SECRET_ACCESS_KEY="")
 
 
+def no_region(world: World) -> Line:
+    """Nobody is asked, and the extension goes on."""
+    layer = layer_of(world, AWS_REGION="x.test/")
+    layer.begin({"order": SECRET}, "f:$LATEST")
+    line = line_of(layer, "API_FAILED")
+    wait_for("the next invocation", lambda: len(layer.logged("API_FAILED")) > 1)
+    assert line["retryable"] == 1 and line["attempts"] == 0
+    assert layer.between.seen == [] and layer.extension.popen.poll() is None
+    close(layer)
+    return line
+
+
 class Alone:
     """The extension with a handler that the test plays."""
 
@@ -437,6 +449,7 @@ CASES: dict[str, list[Callable[[World], Line]]] = {
         refusal(403, "UnrecognizedClientException", "The security token is invalid."),
     ],
     "the extension has no credentials": [no_keys],
+    "the extension has no region": [no_region],
     "the clock differs from the service's": [clock_skew],
     "the service does not take the time of the signature": [
         refusal(403, "InvalidSignatureException", SIGNATURE_EXPIRED),

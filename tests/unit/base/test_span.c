@@ -57,6 +57,16 @@ static void test_find(void **state)
     assert_null(dd_span_find(DD_SPAN_NONE, ""));
 }
 
+static void test_trim(void **state)
+{
+    (void)state;
+    assert_true(dd_span_is(dd_span_trim(DD_SPAN(" \t\v\f\r\na  b\n ")), "a  b"));
+    assert_true(dd_span_is(dd_span_trim(DD_SPAN("a")), "a"));
+    assert_true(dd_span_equal(dd_span_trim(DD_SPAN("\0 ")), DD_SPAN("\0")));
+    assert_true(dd_span_is(dd_span_trim(DD_SPAN(" \n ")), ""));
+    assert_null(dd_span_trim(DD_SPAN_NONE).data);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -64,6 +74,7 @@ int main(void)
         cmocka_unit_test(test_equal_compares_bytes_and_length),
         cmocka_unit_test(test_order),
         cmocka_unit_test(test_find),
+        cmocka_unit_test(test_trim),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -54,6 +54,26 @@ static void test_the_query_begins_at_the_first_mark(void **state)
     assert_true(dd_span_is(path, "") && dd_span_is(query, ""));
 }
 
+static void test_the_parts_of_a_url(void **state)
+{
+    static const char *const urls[][3] = {
+        {"https://a.b:80/c/d", "a.b:80", "/c/d"},
+        {"http://a", "a", ""},
+        {"http://a/", "a", "/"},
+        {"a/b://c", "c", ""},
+        {"a/b", "a", "/b"},
+        {"", "", ""},
+    };
+    struct dd_span host, path;
+
+    (void)state;
+    for (size_t i = 0; i < DD_COUNT(urls); i++) {
+        dd_http_split_url(dd_span_cstr(urls[i][0]), &host, &path);
+        assert_true(dd_span_is(host, urls[i][1]) && dd_span_is(path, urls[i][2]));
+        assert_ptr_equal(path.data, host.data + host.len);
+    }
+}
+
 static void test_parameters_by_name_in_order(void **state)
 {
     static const struct dd_span query = DD_SPAN("Statuses=A&x=1&Statuses=B%26&&Marker&%78=2");
@@ -160,6 +180,24 @@ static void test_the_date_of_a_header(void **state)
     assert_false(dd_http_header_date(DD_SPAN_NONE, &(int64_t){0}));
 }
 
+static void test_the_pause_that_a_header_asks_for(void **state)
+{
+    static const struct {
+        const char *text;
+        int64_t ms;
+    } pauses[] = {
+        {"7", 7000},      {"0.25", 250}, {"0", 0},   {"3600", 3600000},
+        {"3601", 0},      {"1e300", 0},  {"inf", 0}, {"nan", 0},
+        {"-1", 0},        {"0x10", 0},   {"1 s", 0}, {"99999999999999999999999", 0},
+        {"999999999", 0}, {".", 0},      {"", 0},    {"Fri, 02 Jan 2026 03:04:05 GMT", 0},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < DD_COUNT(pauses); i++)
+        assert_int_equal(dd_http_retry_after(dd_span_cstr(pauses[i].text)), pauses[i].ms);
+    assert_int_equal(dd_http_retry_after(DD_SPAN_NONE), 0);
+}
+
 static void test_arns_of_executions(void **state)
 {
     static const char good[] = "arn:aws:lambda:us-east-1:000000000000:function:f_1:$LATEST"
@@ -203,9 +241,11 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_labels_are_decoded_once),
         cmocka_unit_test(test_the_query_begins_at_the_first_mark),
+        cmocka_unit_test(test_the_parts_of_a_url),
         cmocka_unit_test(test_parameters_by_name_in_order),
         cmocka_unit_test(test_dates),
         cmocka_unit_test(test_the_date_of_a_header),
+        cmocka_unit_test(test_the_pause_that_a_header_asks_for),
         cmocka_unit_test(test_arns_of_executions),
     };
 

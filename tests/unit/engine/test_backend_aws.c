@@ -80,6 +80,14 @@ static void port_fetch_cancel(void *user, void *fetch)
     world->cancels++;
 }
 
+static bool port_keys_authorization(void *user, struct dd_buf *out)
+{
+    (void)user;
+    dd_buf_append_cstr(out, "let me in");
+    dd_buf_append_byte(out, '\0');
+    return true;
+}
+
 static int64_t log_now(void *user)
 {
     const struct world *world = user;
@@ -276,7 +284,8 @@ static struct world *world_new(const struct dd_aws_config *aws)
         .ports = {.user = world,
                   .random = port_random,
                   .fetch = port_fetch,
-                  .fetch_cancel = port_fetch_cancel},
+                  .fetch_cancel = port_fetch_cancel,
+                  .keys_authorization = port_keys_authorization},
         .log = &world->log,
         .version = "test",
         .mode = "extension",
@@ -710,6 +719,7 @@ static void give_keys(struct world *world, const char *name, const char *expires
     char json[256];
 
     assert_string_equal(world->url, "http://169.254.170.2/keys");
+    assert_string_equal(world->authorization, "let me in");
     (void)snprintf(json, sizeof json,
                    "{\"AccessKeyId\":\"%s\",\"SecretAccessKey\":\"s\",\"Expiration\":\"%s\"}",
                    name, expires);
@@ -741,6 +751,22 @@ static void test_keys_are_renewed_before_they_expire(void **state)
     begin(world, "m", 0);
     give_keys(world, "K2", "2026-01-02T09:04:05Z");
     assert_non_null(strstr(world->authorization, "Credential=K2/"));
+}
+
+static void test_without_a_region_no_call_is_made(void **state)
+{
+    struct world *world = world_new(
+        &(struct dd_aws_config){.endpoint = "", .region = "x.test/", .access_key = "A"});
+
+    *state = world;
+    begin(world, "", 0);
+    start(world);
+    turn(world);
+    assert_int_equal(world->fetches, 0);
+    assert_true(said(world, "unwind"));
+    end(world);
+    assert_true(said(world, "raise") && said(world, "AWS_REGION"));
+    assert_non_null(dd_span_find(dd_buf_span(&world->logged), "leave AWS_REGION as Lambda"));
 }
 
 /* --- the clock --------------------------------------------------------------------------- */
@@ -843,6 +869,7 @@ int main(void)
         TEST(test_an_event_without_an_execution_has_one_line),
         TEST(test_no_line_is_lost_for_its_length),
         cmocka_unit_test_teardown(test_keys_are_renewed_before_they_expire, teardown),
+        cmocka_unit_test_teardown(test_without_a_region_no_call_is_made, teardown),
     };
 
     return cmocka_run_group_tests_name("backend_aws", tests, NULL, NULL);
