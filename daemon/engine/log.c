@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "base/limits.h"
+#include "base/utf8.h"
 
 struct event {
     const char *code;
@@ -140,8 +141,10 @@ void dd_log_write(const struct dd_log *log, enum dd_log_code code,
         append_readable(&buf, event, time, fields, fields_len);
     else
         append_json(&buf, event, time, fields, fields_len);
-    if (!buf.failed)
+    if (!buf.failed) {
+        dd_utf8_repair(buf.data, buf.len); /* what a peer sent need be no text */
         log->write(log->user, dd_buf_span(&buf));
+    }
     dd_buf_deinit(&buf);
 }
 

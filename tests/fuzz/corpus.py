@@ -1115,7 +1115,7 @@ def given(body: bytes, request_id: str = "r1", deadline_ms: int = 1_700_000_060_
         f"<200\nLambda-Runtime-Aws-Request-Id: {request_id}\n"
         f"Lambda-Runtime-Deadline-Ms: {deadline_ms}\nContent-Type: application/json\n\n"
     )
-    return head.encode() + body
+    return head.encode("latin-1") + body
 
 
 def envelope(*operations: dict[str, Any], marker: str = "") -> bytes:
@@ -1220,6 +1220,8 @@ FRONTS = {
     "posted-twice": front(*GIVEN, posted("response", b"2"), posted("error", FAILED), PLAINLY),
     "late": front(NEXT, given(envelope(INPUT), deadline_ms=1), NEXT, given(envelope(), "r2")),
     "lost-requests": front(NEXT, b"!", b"t", given(b"1"), posted("response", b"2"), b"!"),
+    "id-no-utf-8": front(NEXT, given(envelope(marker="m"), "\xff"), b"<100\n\n"),
+    "method-no-utf-8": front(b"=" + pack(call(1, "session.x")).replace(b".x", b".\xff")),
     "cancelled": front(NEXT, b"x", *GIVEN, posted("response", b"2"), b"x", *ATTACHED),
 }
 

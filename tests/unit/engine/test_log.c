@@ -43,6 +43,15 @@ static void test_json_line(void **state)
                         "\"pid\":4711,\"x\":\"a\\\"b\\u000a\\\\\"}\n");
 }
 
+static void test_bytes_that_are_no_text(void **state)
+{
+    struct dd_log log = make(DD_LEVEL_INFO, false);
+
+    (void)state;
+    dd_log(&log, WORKER_LEFT, DD_LOG_TEXT("x", DD_SPAN("a\xff\xc3\xa9\xc3")));
+    assert_non_null(strstr(written, "\"x\":\"a?\xc3\xa9?\"}\n"));
+}
+
 static void test_readable_line(void **state)
 {
     struct dd_log log = make(DD_LEVEL_INFO, true);
@@ -86,9 +95,8 @@ static void test_time_format(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_json_line),
-        cmocka_unit_test(test_readable_line),
-        cmocka_unit_test(test_level),
+        cmocka_unit_test(test_json_line),     cmocka_unit_test(test_bytes_that_are_no_text),
+        cmocka_unit_test(test_readable_line), cmocka_unit_test(test_level),
         cmocka_unit_test(test_time_format),
     };
 
