@@ -305,7 +305,12 @@ def logs_much(event: dict[str, Any], context: DurableContext) -> None:
 
 @durable_execution
 def big_result(event: dict[str, Any], context: DurableContext) -> str:
-    return "y" * event.get("bytes", BIG)
+    return "y" * BIG
+
+
+@durable_execution
+def sized_result(event: dict[str, Any], context: DurableContext) -> str:
+    return "y" * int(event["bytes"])
 
 
 def sequence_of(event: dict[str, Any], context: DurableContext) -> int:

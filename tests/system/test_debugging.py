@@ -4,7 +4,6 @@ says what the page says. Its queries run over the lines of real invocations."""
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -12,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from email.utils import formatdate
+from pathlib import Path
 from typing import Any
 
 import insights
@@ -321,7 +321,7 @@ def payload(world: World) -> Line:
 
 
 def six_megabytes(world: World) -> Line:
-    layer = layer_of(world, "big_result")
+    layer = layer_of(world, "sized_result")
     good, _ = layer.run({"bytes": 7_000_000, "order": SECRET})
     line = line_of(layer, "API_FAILED")
     assert not good and line["retryable"] == 0
@@ -506,13 +506,13 @@ def test_a_line_says_what_the_page_says(world: World, cause: str, number: int) -
 
 
 def without_daemon(world: World, *command: str, **env: str) -> subprocess.CompletedProcess[str]:
-    """Runs a command as in Lambda, with a /tmp of its own."""
-    user = [] if os.geteuid() == 0 else ["--map-root-user"]
-    script = 'mount -t tmpfs none /tmp && exec "$@"'
+    """Runs a command as in Lambda, where the socket has its own place."""
+    if Path("/tmp/durabled.sock").exists():
+        pytest.skip("/tmp/durabled.sock: this machine has an extension's socket")
     variables = {k: v for k, v in world.env.items() if k != "DURABLED_SOCKET"}
     lambdas = {"AWS_LAMBDA_FUNCTION_NAME": "f", "LAMBDA_TASK_ROOT": "/var/task"}
-    done = subprocess.run(
-        ["unshare", "--mount", *user, "sh", "-c", script, "sh", *command],
+    return subprocess.run(
+        command,
         cwd=HERE,
         env={**variables, **lambdas, "DURABLED_TEST_NOTES": "/dev/null", **env},
         capture_output=True,
@@ -520,9 +520,6 @@ def without_daemon(world: World, *command: str, **env: str) -> subprocess.Comple
         timeout=PATIENCE_S,
         check=False,
     )
-    if "unshare" in done.stderr or "mount:" in done.stderr:
-        pytest.skip(f"may not mount here: {done.stderr.strip()}")
-    return done
 
 
 @pytest.mark.parametrize("client", ["Python", "C"])
