@@ -184,7 +184,10 @@ static void stream_send(void *user, char *bytes, size_t len)
         connection->backlog -= write->len;
         dd_free(bytes);
         dd_free(write);
+        return;
     }
+    /* No write may ever end of a peer that does not read. */
+    tell_backlog(connection);
 }
 
 static void stream_read(void *user, bool on)

@@ -479,8 +479,31 @@ def test_freezes_at_random_points(world: World) -> None:
     assert freezes > 10 and layer.extension.alive()
 
 
+def test_a_client_that_died_while_it_was_frozen(world: World) -> None:
+    """What is written to one that is gone ends nobody. The daemon has answers left for this
+    one, and does not read from it: nothing but the write tells of its end."""
+    api = ExtensionsApi()
+    extension = start_extension(world, api, DURABLED_SOCKET=str(world.socket))
+    wait_for("next", lambda: api.asked == 1)
+    peer = Peer(world).hello()
+    execution: dict[str, Any] = {"Id": "i", "Type": "EXECUTION", "Status": "STARTED"}
+    execution["ExecutionDetails"] = {"InputPayload": "x" * 6_000_000}  # each answer has it
+    event = {
+        "DurableExecutionArn": "arn:aws:lambda:r:1:function:f:1/durable-execution/n/i",
+        "CheckpointToken": "t",
+        "InitialExecutionState": {"Operations": [execution]},
+    }
+    for _ in range(3):
+        peer.post("session.begin", {"event": json.dumps(event), "profile": "python"})
+    wait_for("a backlog", lambda: any(x["code"] == "PEER_SLOW" for x in lines(extension)))
+    os.kill(extension.pid, signal.SIGSTOP)
+    peer.socket.close()
+    os.kill(extension.pid, signal.SIGCONT)
+    assert Peer(world).hello().call("daemon.status", {})[0] is None
+    assert extension.alive()
+
+
 def test_handlers_that_die_while_it_is_frozen(world: World) -> None:
-    """What is written to a client that is gone ends nobody."""
     layer = Layer(world, "kills_itself")
     held = threading.Event()
     layer.between.faults.append(Between.waits(held))
