@@ -18,9 +18,9 @@ lint      | clang clang-format clang-tidy     | ctest_height lint "^lint$"
 clang     | clang                             | build_height lint
 pylint    | python3-venv                      | python_lint_height
 python    | python3-venv                      | pytest_height release client/python/tests
-system    | python3-venv                      | pytest_height dev tests/system
+system    | python3-venv openssl              | pytest_height dev tests/system
 lambda    | python3-venv                      | lambda_height
-tsan      | python3-venv                      | tsan_height
+tsan      | python3-venv openssl              | tsan_height
 fuzz      | clang libclang-rt-dev             | fuzz_height
 sim       |                                   | sim_height
 mutations | patch                             | mutations_height

@@ -63,6 +63,18 @@ def callback(aws: Any, arn: str) -> str | None:
     return str(found[0]["CallbackStartedDetails"]["CallbackId"]) if found else None
 
 
+def awaited(layer: Layer) -> str:
+    """The callback that the only execution waits for, once its session has ended."""
+    listed = layer.aws.list_durable_executions_by_function
+    (execution,) = wait_for(
+        "the execution", lambda: listed(FunctionName="f")["DurableExecutions"]
+    )
+    arn = execution["DurableExecutionArn"]
+    found = wait_for("the callback", lambda: callback(layer.aws, arn))
+    wait_for("the end of the session", lambda: layer.logged("SESSION_ENDED"))
+    return str(found)
+
+
 @both
 def test_an_order_from_the_template(world: World, function: str) -> None:
     world.cwd = check_out(world)
@@ -109,13 +121,7 @@ class Sample(Layer):
 def test_an_order_through_the_extension(world: World, function: str, approved: bool) -> None:
     layer = Sample(world, function)
     done = layer.begin({"order": "1001"}, "f:$LATEST")
-    listed = layer.aws.list_durable_executions_by_function
-    (execution,) = wait_for(
-        "the execution", lambda: listed(FunctionName="f")["DurableExecutions"]
-    )
-    arn = execution["DurableExecutionArn"]
-    callback_id = wait_for("the callback", lambda: callback(layer.aws, arn))
-    wait_for("the end of the session", lambda: layer.logged("SESSION_ENDED"))
+    callback_id = awaited(layer)
     decision = json.dumps({"approved": approved}).encode()
     layer.aws.send_durable_execution_callback_success(CallbackId=callback_id, Result=decision)
     expected = RESULTS[function] if approved else {"status": "rejected"}
@@ -131,13 +137,7 @@ def test_an_order_survives_its_environment(world: World, function: str) -> None:
     """Lambda replaces both processes at once; nothing that was recorded runs again."""
     layer = Sample(world, function)
     done = layer.begin({"order": "1001"}, "f:$LATEST")
-    listed = layer.aws.list_durable_executions_by_function
-    (execution,) = wait_for(
-        "the execution", lambda: listed(FunctionName="f")["DurableExecutions"]
-    )
-    arn = execution["DurableExecutionArn"]
-    callback_id = wait_for("the callback", lambda: callback(layer.aws, arn))
-    wait_for("the end of the session", lambda: layer.logged("SESSION_ENDED"))
+    callback_id = awaited(layer)
     layer.extension.kill()
     layer.extension = layer.start_extension()
     layer.aws.send_durable_execution_callback_success(

@@ -28,7 +28,7 @@ from lambda_sandbox import (
 )
 from peer import Peer
 from test_hosting import BOOTSTRAP, Host, plain
-from test_lambda_samples import COMMANDS, RESULTS, callback, wrote
+from test_lambda_samples import COMMANDS, RESULTS, awaited, wrote
 
 from conftest import BIN, PATIENCE_S, Process, World, wait_for
 
@@ -183,13 +183,7 @@ class Program(Wrapped):
 def test_a_program_in_c_attaches(world: World, approved: bool) -> None:
     layer = Program(world, "")
     done = layer.begin({"order": "1001"}, "f:$LATEST")
-    listed = layer.aws.list_durable_executions_by_function
-    (execution,) = wait_for(
-        "the execution", lambda: listed(FunctionName="f")["DurableExecutions"]
-    )
-    arn = execution["DurableExecutionArn"]
-    callback_id = wait_for("the callback", lambda: callback(layer.aws, arn))
-    wait_for("the end of the session", lambda: layer.logged("SESSION_ENDED"))
+    callback_id = awaited(layer)
     layer.aws.send_durable_execution_callback_success(
         CallbackId=callback_id, Result=json.dumps({"approved": approved}).encode()
     )

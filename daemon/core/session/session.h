@@ -106,7 +106,8 @@ struct dd_batch_options {
 };
 
 /* One call of the client. All members are borrowed for the duration of
- * dd_session_call(). Members that the kind does not use are zero. */
+ * dd_session_call(); held.c copies each, for a call that waits. Members that the kind does
+ * not use are zero. */
 struct dd_call {
     enum dd_call_kind kind;
     uint64_t id;     /* names the call in its answer; unique */
