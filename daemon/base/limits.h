@@ -130,6 +130,9 @@
 /* A file written ahead and given back when the disk is full; a thousand commits
  * of the usual four pages fit. As much again is the map's reserve. */
 #define DD_STORE_RESERVE_BYTES (8u * 1024 * 1024)
+/* The log in front of the tables; chosen: ten thousand records, a few times what is folded
+ * at once, and half of the reserve that must take it in. */
+#define DD_STORE_WAL_BYTES (4u * 1024 * 1024)
 /* Whether there is room is looked at this often for the log's sake; chosen. A start looks
  * each time. */
 #define DD_STORE_LOOK_MS 100

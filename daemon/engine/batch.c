@@ -1,6 +1,6 @@
 /* The list of puts and deletes of one commit, as flat bytes: table u8 (the top
  * bit tells a delete), key length u32, value length u32, key, value. Native
- * byte order, since it never leaves the process. */
+ * byte order, as all that LMDB writes. */
 #include "base/limits.h"
 #include "engine/store.h"
 

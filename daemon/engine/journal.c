@@ -110,12 +110,21 @@ void meta_put_mark(struct dd_batch *batch, uint64_t mark)
     dd_batch_put(batch, DD_TABLE_META, DD_SPAN("fold"), dd_span_make(value, sizeof(value)));
 }
 
+static void put_version(struct dd_journal *journal)
+{
+    char version[4];
+
+    put_u32(version, STORE_VERSION);
+    dd_batch_put(&journal->pending.batch, DD_TABLE_META, DD_SPAN("version"),
+                 dd_span_make(version, sizeof(version)));
+}
+
 /* A store without a version is a new one, or not whole. */
 static int found(struct dd_journal *journal, const uint8_t random[32], struct dd_error *error)
 {
     static const enum dd_table tables[] = {DD_TABLE_META, DD_TABLE_JOURNAL, DD_TABLE_HEADS};
     struct dd_store *store = journal->config.store;
-    char version[4], secret[32 + 8];
+    char secret[32 + 8];
     bool any = false;
 
     for (size_t i = 0; i < DD_COUNT(tables); i++) {
@@ -130,9 +139,7 @@ static int found(struct dd_journal *journal, const uint8_t random[32], struct dd
                        "the store has executions but no version; restore its directory from a "
                        "backup");
     memcpy(journal->secret, random, sizeof(journal->secret));
-    put_u32(version, STORE_VERSION);
-    dd_batch_put(&journal->pending.batch, DD_TABLE_META, DD_SPAN("version"),
-                 dd_span_make(version, sizeof(version)));
+    put_version(journal);
     memcpy(secret, random, sizeof(journal->secret));
     meta_seal(DD_SPAN("secret"), secret, sizeof(journal->secret));
     dd_batch_put(&journal->pending.batch, DD_TABLE_META, DD_SPAN("secret"),
@@ -148,11 +155,13 @@ static int load_meta(struct dd_journal *journal, const uint8_t random[32],
 
     if (rc <= 0)
         return rc < 0 ? rc : found(journal, random, error);
-    if (get_u32(version) != STORE_VERSION)
+    if (get_u32(version) > STORE_VERSION)
         return dd_fail(
             error, DD_STORE_VERSION,
             "the store has version %u and this durabled knows %u; use a newer durabled",
             get_u32(version), STORE_VERSION);
+    if (get_u32(version) < STORE_VERSION && !journal->config.verify)
+        put_version(journal);
     rc = meta_get(journal, DD_SPAN("secret"), sizeof(journal->secret), true,
                   (char *)journal->secret, error);
     if (rc == 0)

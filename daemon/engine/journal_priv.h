@@ -26,7 +26,8 @@
 #include "base/map.h"
 #include "engine/journal.h"
 
-#define STORE_VERSION 1u
+/* 2: records may lie in a log beside the tables (io/store_lmdb_log.c). */
+#define STORE_VERSION 2u
 
 /* One execution of the tail. */
 struct tail_entry {

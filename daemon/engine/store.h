@@ -14,8 +14,8 @@
 
 /* Tables. Numbers are forever. */
 enum dd_table {
-    DD_TABLE_META = 1,      /* "version", "secret", "fold" */
-    DD_TABLE_JOURNAL = 2,   /* position u64 -> record; appended in order */
+    DD_TABLE_META = 1,      /* "version", "secret", "fold"; "wal" is the store's */
+    DD_TABLE_JOURNAL = 2,   /* position u64 -> record; appended in order, scanned upwards */
     DD_TABLE_HEADS = 3,     /* execution id -> head; v7 ids sort by start */
     DD_TABLE_INDEX = 4,     /* execution id, record number u32 -> position u64 */
     DD_TABLE_NAMES = 5,     /* function NUL name -> execution id */

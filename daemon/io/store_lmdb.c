@@ -107,6 +107,8 @@ static void report(struct store_lmdb *s)
     }
     if (is_final(s->status) && s->failed == 0)
         s->failed = s->status;
+    if (s->status == 0)
+        store_log_reported(s);
     done = s->done;
     s->done = NULL;
     s->batch = NULL;
@@ -133,6 +135,7 @@ static void lmdb_commit(struct dd_store *store, const struct dd_batch *batch,
     dd_assert(!s->readonly && !s->closing && !s->done);
     dd_assert(!batch->ops.failed);
     s->batch = batch;
+    s->for_log = store_log_takes(s, batch);
     s->done = done;
     s->done_user = user;
     if (s->failed == 0) {
@@ -208,29 +211,51 @@ static int read_first(MDB_cursor *cursor, struct dd_span from, bool reverse, MDB
     return rc;
 }
 
+/* Visits what is in the table. Of the journal, what is in the log is left out: it may be in
+ * the table before the loop hears of it. */
+static int scan_table(struct store_lmdb *s, enum dd_table table, struct dd_span from,
+                      bool reverse, dd_store_visit visit, void *user, bool *out_ended)
+{
+    MDB_cursor *cursor;
+    MDB_val key, value;
+    int rc = read_cursor(s, table, &cursor);
+
+    if (rc != 0)
+        return rc;
+    rc = read_first(cursor, from, reverse, &key, &value);
+    while (rc == 0 && !*out_ended) {
+        struct dd_span found = dd_span_make(key.mv_data, key.mv_size);
+
+        if (table == DD_TABLE_JOURNAL && store_log_begins(s, found))
+            break;
+        *out_ended = !visit(user, found, dd_span_make(value.mv_data, value.mv_size));
+        if (!*out_ended)
+            rc = mdb_cursor_get(cursor, &key, &value, reverse ? MDB_PREV : MDB_NEXT);
+    }
+    mdb_txn_reset(s->read_txn);
+    return rc == MDB_NOTFOUND ? 0 : rc;
+}
+
 static int lmdb_scan(struct dd_store *store, enum dd_table table, struct dd_span from,
                      bool reverse, dd_store_visit visit, void *user, struct dd_error *error)
 {
     struct store_lmdb *s = store_of(store);
-    MDB_cursor *cursor;
-    MDB_val key, value;
-    int rc;
+    bool logged = table == DD_TABLE_JOURNAL;
+    bool ended = false;
+    int rc = 0;
 
     dd_assert(!s->scanning);
     dd_assert(!from.data || (from.len > 0 && from.len <= DD_STORE_KEY_MAX));
+    dd_assert(!logged || !reverse);
     if (!s->has_dbi[table])
         return 0;
-    rc = read_cursor(s, table, &cursor);
-    if (rc != 0)
-        return read_fail(s, rc, error);
     s->scanning = true;
-    rc = read_first(cursor, from, reverse, &key, &value);
-    while (rc == 0 && visit(user, dd_span_make(key.mv_data, key.mv_size),
-                            dd_span_make(value.mv_data, value.mv_size)))
-        rc = mdb_cursor_get(cursor, &key, &value, reverse ? MDB_PREV : MDB_NEXT);
+    if (!logged || !from.data || !store_log_begins(s, from))
+        rc = scan_table(s, table, from, reverse, visit, user, &ended);
+    if (rc == 0 && logged && !ended)
+        store_log_scan(s, from, visit, user);
     s->scanning = false;
-    mdb_txn_reset(s->read_txn);
-    return rc == 0 || rc == MDB_NOTFOUND ? 0 : read_fail(s, rc, error);
+    return rc == 0 ? 0 : read_fail(s, rc, error);
 }
 
 static const struct dd_store_ops lmdb_ops = {lmdb_commit, lmdb_scan, lmdb_usage};
@@ -393,6 +418,8 @@ static int open_files(struct store_lmdb *s, const struct dd_store_lmdb_options *
         rc = open_env(s, error);
     if (rc == 0)
         rc = open_tables(s, error);
+    if (rc == 0)
+        rc = store_log_open(s, fresh, error);
     return rc == 0 ? open_usage(s, error) : rc;
 }
 
@@ -406,6 +433,7 @@ static void store_free(struct store_lmdb *s)
         mdb_txn_abort(s->read_txn);
     if (s->env)
         mdb_env_close(s->env);
+    store_log_close(s);
     if (s->lock_fd >= 0)
         (void)close(s->lock_fd);
     if (s->report_fd >= 0)
@@ -432,7 +460,7 @@ static struct store_lmdb *store_new(uv_loop_t *loop,
     s->map_bytes = round_to_pages(s->map_bytes);
     s->reserve_bytes = round_to_pages(options->reserve_bytes ? options->reserve_bytes
                                                              : DD_STORE_RESERVE_BYTES);
-    s->lock_fd = s->report_fd = -1;
+    s->lock_fd = s->report_fd = s->wal.fd = -1;
     s->readonly = options->readonly;
     if (uv_mutex_init(&s->mutex) != 0 || uv_cond_init(&s->cond) != 0)
         dd_unreachable();

@@ -1,6 +1,7 @@
 /* The store port on LMDB (engine/store.h), in one directory:
  *
  *   data.mdb, lock.mdb   LMDB's own; a table is a named database
+ *   wal                  records that are not in data.mdb yet; empty after an orderly stop
  *   lock                 flock'ed by the owner, whose pid it holds
  *   reserve              bytes written ahead, given back when the disk is full
  *

@@ -5,6 +5,7 @@
 #include <uv.h>
 
 #include "io/store_lmdb.h"
+#include "io/wal.h"
 
 /* What one commit asks of the writer thread and what came of it. The loop owns
  * it while `state` is not COMMITTING, the writer otherwise. */
@@ -13,6 +14,14 @@ enum commit_state {
     COMMIT_READY,   /* given to the writer */
     COMMIT_REPORTED /* the writer has ended it; `done` is yet to be called */
 };
+
+/* A record that is in the log and not in the table of the journal: its key, and its value
+ * right behind it, in the mapped file. */
+struct logged_record {
+    const char *key; /* POSITION_BYTES */
+    uint32_t value_len;
+};
+#define POSITION_BYTES 8
 
 struct store_lmdb {
     struct dd_store store; /* the port */
@@ -38,6 +47,14 @@ struct store_lmdb {
     dd_store_done done;
     void *done_user;
 
+    /* The log: the writer's during a commit, the loop's to read. */
+    struct wal wal;
+    bool for_log; /* `batch` is records alone, that go on from the log's */
+    struct logged_record *logged;
+    size_t logged_len, logged_cap;
+    uint64_t logged_first; /* position of the first */
+    uint64_t logged_end;   /* of the frames that are indexed */
+
     int report_fd; /* an eventfd: a commit has ended; -1: none (readonly) */
 
     /* Shared with the writer, under `mutex`. */
@@ -46,12 +63,15 @@ struct store_lmdb {
     enum commit_state state;
     bool stop;
     int status;              /* errno or LMDB's of the last commit */
+    bool in_log;             /* it went to the log */
     uint64_t used_bytes;     /* of the map, as of the last commit */
     uint64_t reusable_bytes; /* free pages within the file, likewise */
 
     /* The writer's own. */
     uv_thread_t thread;
     bool reserve_there;
+    bool log_marked;     /* the store knows that it has a log */
+    bool has_room;       /* for what the log holds; as of the last transaction */
     uint64_t free_pages; /* as counted last */
     uint64_t free_counted_ns;
     uint64_t reserve_tried_ns;
@@ -84,6 +104,30 @@ void store_path(const char *dir, const char *name, char out_path[4096]);
  * refer to, or, when `all`, any page is not as it should be; DD_STORE_VERSION.
  * Reads two pages of a file that is long enough, unless `all`. */
 int store_pages_check(int fd, uint64_t size, bool all, struct dd_error *error);
+
+/* --- store_lmdb_log.c: the log in front of LMDB ------------------------------------------ */
+
+/* Opens the log, if there is one, and indexes what LMDB lacks. What lies beside a `fresh`
+ * store is no log of it. */
+int store_log_open(struct store_lmdb *s, bool fresh, struct dd_error *error);
+void store_log_close(struct store_lmdb *s);
+/* Whether `batch` may go to the log. */
+bool store_log_takes(const struct store_lmdb *s, const struct dd_batch *batch);
+/* After a commit: its records are in the log, or the log was emptied. */
+void store_log_reported(struct store_lmdb *s);
+/* Whether the log has its first record at `key` or below. */
+bool store_log_begins(const struct store_lmdb *s, struct dd_span key);
+/* Visits its records from the first that is not below `from` (absent: from its first) up. */
+void store_log_scan(const struct store_lmdb *s, struct dd_span from, dd_store_visit visit,
+                    void *user);
+
+/* The writer's. Makes the log where there is none and room for one. */
+void store_log_make(struct store_lmdb *s);
+int store_log_append(struct store_lmdb *s); /* 0 or errno */
+/* Reads all batches of the log, in order. */
+bool store_log_next(const struct store_lmdb *s, uint64_t *at, struct dd_batch *out_batch);
+/* Notes in `txn` that there is a log, and that the tables have all that is in it. */
+int store_log_mark(struct store_lmdb *s, MDB_txn *txn);
 
 /* --- store_lmdb_writer.c ----------------------------------------------------------------- */
 

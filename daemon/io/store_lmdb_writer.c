@@ -18,6 +18,8 @@
 #define COUNT_INTERVAL_NS 200000000ull
 #define COUNT_ALWAYS_MAX 256 /* entries of the free list */
 #define RESERVE_INTERVAL_NS 1000000000ull
+/* Above this part of the map the log is not used: what it holds must fit into the rest. */
+#define LOG_PERCENT_MAX 80
 
 static MDB_val to_val(struct dd_span span)
 {
@@ -40,17 +42,40 @@ static int apply_op(struct store_lmdb *s, MDB_txn *txn, const struct dd_batch_op
     return mdb_put(txn, s->dbis[op->table], &key, &value, flags);
 }
 
-static int commit_once(struct store_lmdb *s)
+static int apply_batch(struct store_lmdb *s, MDB_txn *txn, const struct dd_batch *batch)
 {
     struct dd_batch_op op;
-    MDB_txn *txn;
     size_t at = 0;
+    int rc = 0;
+
+    while (rc == 0 && dd_batch_next(batch, &at, &op))
+        rc = apply_op(s, txn, &op);
+    return rc;
+}
+
+static int apply_log(struct store_lmdb *s, MDB_txn *txn)
+{
+    struct dd_batch batch;
+    uint64_t at = 0;
+    int rc = 0;
+
+    if (s->wal.fd < 0)
+        return 0;
+    while (rc == 0 && store_log_next(s, &at, &batch))
+        rc = apply_batch(s, txn, &batch);
+    return rc == 0 && (at > 0 || !s->log_marked) ? store_log_mark(s, txn) : rc;
+}
+
+static int commit_once(struct store_lmdb *s)
+{
+    MDB_txn *txn;
     int rc = mdb_txn_begin(s->env, NULL, 0, &txn);
 
     if (rc != 0)
         return rc;
-    while (rc == 0 && dd_batch_next(s->batch, &at, &op))
-        rc = apply_op(s, txn, &op);
+    rc = apply_log(s, txn);
+    if (rc == 0)
+        rc = apply_batch(s, txn, s->batch);
     if (rc != 0) {
         mdb_txn_abort(txn);
         return rc;
@@ -74,7 +99,7 @@ static bool is_cut_write(struct store_lmdb *s, int rc)
     if (rc != EIO)
         return false;
     store_disk(s->dir, &disk_free, &disk_size);
-    return disk_size > 0 && disk_free < s->batch->ops.len + pages * s->page_size;
+    return disk_size > 0 && disk_free < s->wal.end + s->batch->ops.len + pages * s->page_size;
 }
 
 static int commit_room(struct store_lmdb *s)
@@ -91,6 +116,26 @@ static int commit_with_reserve(struct store_lmdb *s)
     if (is_disk_full(rc) && store_reserve_release(s->dir)) {
         s->reserve_there = false;
         rc = commit_room(s);
+    }
+    return rc;
+}
+
+static int commit(struct store_lmdb *s)
+{
+    int rc;
+
+    if (s->for_log && s->log_marked && s->has_room && wal_fits(&s->wal, s->batch->ops.len)) {
+        rc = store_log_append(s);
+        s->in_log = !is_disk_full(rc);
+        if (s->in_log)
+            return rc;
+    }
+    /* Where no byte is written in place, the log may have met a full disk. */
+    s->in_log = false;
+    rc = commit_with_reserve(s);
+    if (rc == 0) {
+        wal_clear(&s->wal);
+        s->log_marked = s->wal.fd >= 0;
     }
     return rc;
 }
@@ -142,6 +187,9 @@ void store_usage_update(struct store_lmdb *s, MDB_txn *txn)
     used = (info.me_last_pgno + 1) * s->page_size;
     store_disk(s->dir, &disk_free, &disk_size);
     update_free_pages(s, txn, used, disk_free, disk_size);
+    /* Near the marks each commit is to meet a lack of room itself. The reserve is twice the
+     * log's size. */
+    s->has_room = used <= s->map_bytes / 100 * LOG_PERCENT_MAX && disk_free > s->reserve_bytes;
     uv_mutex_lock(&s->mutex);
     s->used_bytes = used - s->free_pages * s->page_size;
     s->reusable_bytes = s->free_pages * s->page_size;
@@ -185,6 +233,7 @@ static void writer_main(void *user)
 {
     struct store_lmdb *s = user;
 
+    store_log_make(s);
     uv_mutex_lock(&s->mutex);
     for (;;) {
         while (s->state != COMMIT_READY && !s->stop)
@@ -192,8 +241,9 @@ static void writer_main(void *user)
         if (s->state != COMMIT_READY)
             break;
         uv_mutex_unlock(&s->mutex);
-        s->status = commit_with_reserve(s);
-        usage_read(s);
+        s->status = commit(s);
+        if (!s->in_log)
+            usage_read(s);
         uv_mutex_lock(&s->mutex);
         s->state = COMMIT_REPORTED;
         uv_mutex_unlock(&s->mutex);

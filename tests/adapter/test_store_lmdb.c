@@ -250,7 +250,7 @@ static void test_scans(void **state)
 
 static void test_modes(void **state)
 {
-    static const char *const names[] = {"data.mdb", "lock.mdb", "lock", "reserve"};
+    static const char *const names[] = {"data.mdb", "lock.mdb", "lock", "wal", "reserve"};
     struct fixture *f = *state;
     char dir[80], path[128];
     struct stat st;
@@ -258,6 +258,7 @@ static void test_modes(void **state)
     (void)snprintf(dir, sizeof(dir), "%s/a/b", f->dir);
     f->options.dir = dir;
     open_store(f);
+    assert_int_equal(put(f, DD_TABLE_HEADS, 1, 100), 0);
     assert_int_equal(stat(dir, &st), 0);
     assert_int_equal(st.st_mode & 0777, 0700);
     for (size_t i = 0; i < DD_COUNT(names); i++) {
@@ -653,6 +654,215 @@ static void test_failed_write_is_final(void **state)
         skip();
 }
 
+/* --- the log ----------------------------------------------------------------------------- */
+
+/* Bytes of a frame with one of the records below; a sector holds it. */
+#define FRAME 512
+#define LOG_RECORDS 6
+
+/* Runs `body` in a child, which then ends without closing anything. */
+static void in_child(struct fixture *f, void (*body)(struct fixture *f))
+{
+    int status;
+    pid_t child = fork();
+
+    assert_true(child >= 0);
+    if (child == 0) {
+        if (uv_loop_init(&f->loop) != 0)
+            _exit(78);
+        open_store(f);
+        body(f);
+        (void)kill(getpid(), SIGKILL);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    if (!WIFSIGNALED(status))
+        fail_msg("the child ended with status %x", (unsigned)status);
+}
+
+/* Records 1 to LOG_RECORDS, of which the first goes into the tables with something else. */
+static void body_records(struct fixture *f)
+{
+    expect(put(f, DD_TABLE_JOURNAL, 1, 100) == 0);
+    expect(put(f, DD_TABLE_HEADS, 1, 100) == 0);
+    for (uint32_t i = 2; i <= LOG_RECORDS; i++)
+        expect(put(f, DD_TABLE_JOURNAL, i, 100) == 0);
+}
+
+static void body_more_records(struct fixture *f)
+{
+    for (uint32_t i = LOG_RECORDS + 1; i <= 2 * LOG_RECORDS; i++)
+        expect(put(f, DD_TABLE_JOURNAL, i, 100) == 0);
+}
+
+/* Records that the tables have, whatever the log has. */
+static size_t count_in_tables(struct fixture *f)
+{
+    size_t entries;
+    MDB_env *env;
+    MDB_txn *txn;
+    MDB_dbi dbi;
+    MDB_stat stat;
+
+    assert_int_equal(mdb_env_create(&env), 0);
+    assert_int_equal(mdb_env_set_maxdbs(env, 16), 0);
+    assert_int_equal(mdb_env_open(env, f->dir, MDB_RDONLY | MDB_NOLOCK, 0), 0);
+    assert_int_equal(mdb_txn_begin(env, NULL, MDB_RDONLY, &txn), 0);
+    assert_int_equal(mdb_dbi_open(txn, "journal", 0, &dbi), 0);
+    assert_int_equal(mdb_stat(txn, dbi, &stat), 0);
+    entries = stat.ms_entries;
+    mdb_txn_abort(txn);
+    mdb_env_close(env);
+    return entries;
+}
+
+static size_t count_records(struct fixture *f)
+{
+    struct seen seen;
+    size_t len = scan(f, DD_TABLE_JOURNAL, -1, false, 4096, &seen);
+
+    for (size_t i = 0; i < len; i++)
+        assert_int_equal(seen.numbers[i], i + 1);
+    return len;
+}
+
+static void change_log(struct fixture *f, off_t at)
+{
+    char path[128], byte;
+    int fd;
+
+    path_in(f, "wal", path);
+    fd = open(path, O_RDWR);
+    assert_true(fd >= 0);
+    assert_int_equal(pread(fd, &byte, 1, at), 1);
+    byte = (char)~byte;
+    assert_int_equal(pwrite(fd, &byte, 1, at), 1);
+    assert_int_equal(close(fd), 0);
+}
+
+static void test_log_survives(void **state)
+{
+    struct fixture *f = *state;
+    struct seen seen;
+
+    in_child(f, body_records);
+    assert_int_equal(count_in_tables(f), 1);
+    f->options.readonly = true;
+    open_store(f);
+    assert_int_equal(count_records(f), LOG_RECORDS);
+    dd_store_lmdb_close(f->store, NULL, NULL);
+    f->store = NULL;
+    f->options.readonly = false;
+    open_store(f);
+    assert_int_equal(count_records(f), LOG_RECORDS);
+    /* From either side of where the log begins. */
+    assert_int_equal(scan(f, DD_TABLE_JOURNAL, 1, false, 2, &seen), 2);
+    assert_int_equal(seen.numbers[1], 2);
+    assert_int_equal(scan(f, DD_TABLE_JOURNAL, 4, false, 2, &seen), 2);
+    assert_int_equal(seen.numbers[0], 4);
+    assert_int_equal(scan(f, DD_TABLE_JOURNAL, LOG_RECORDS + 1, false, 9, &seen), 0);
+    close_store(f);
+    /* It goes on where it was, also when LMDB has taken it in. */
+    in_child(f, body_more_records);
+    open_store(f);
+    assert_int_equal(count_records(f), 2 * LOG_RECORDS);
+    assert_int_equal(put(f, DD_TABLE_HEADS, 2, 100), 0);
+    assert_int_equal(count_records(f), 2 * LOG_RECORDS);
+    close_store(f);
+    assert_int_equal(count_in_tables(f), 2 * LOG_RECORDS);
+    open_store(f);
+    assert_int_equal(count_records(f), 2 * LOG_RECORDS);
+    assert_int_equal(put(f, DD_TABLE_JOURNAL, 2 * LOG_RECORDS + 1, 100), 0);
+    assert_int_equal(count_records(f), 2 * LOG_RECORDS + 1);
+    close_store(f);
+}
+
+/* What LMDB has to write goes with what the log holds, and records that do not go on from
+ * the log's, or have no room in it, are LMDB's. */
+static void test_log_is_for_records_in_order(void **state)
+{
+    struct fixture *f = *state;
+
+    f->options.map_bytes = 16u << 20; /* a log of 1 MiB */
+    open_store(f);
+    assert_int_equal(put(f, DD_TABLE_JOURNAL, 1, 100), 0);
+    assert_int_equal(count_in_tables(f), 1);
+    assert_int_equal(put(f, DD_TABLE_JOURNAL, 2, 100), 0);
+    assert_int_equal(count_in_tables(f), 1);
+    assert_int_equal(put(f, DD_TABLE_JOURNAL, 4, 100), 0);
+    assert_int_equal(count_in_tables(f), 3);
+    assert_int_equal(put(f, DD_TABLE_JOURNAL, 5, 600 * 1024), 0);
+    assert_int_equal(count_in_tables(f), 3);
+    assert_int_equal(put(f, DD_TABLE_JOURNAL, 6, 600 * 1024), 0);
+    assert_int_equal(count_in_tables(f), 5);
+    assert_int_equal(put(f, DD_TABLE_JOURNAL, 7, 2 << 20), 0);
+    assert_int_equal(count_in_tables(f), 6);
+    assert_int_equal(put(f, DD_TABLE_JOURNAL, 8, 100), 0);
+    assert_int_equal(del(f, DD_TABLE_JOURNAL, 8), 0);
+    assert_int_equal(count_in_tables(f), 6);
+    close_store(f);
+}
+
+/* The last frame may be cut by a loss of power, and was then acknowledged to nobody. */
+static void test_torn_frame_is_dropped(void **state)
+{
+    static const off_t places[] = {0, 8, 24, 32, 140};
+    struct fixture *f = *state;
+    size_t records = LOG_RECORDS;
+
+    in_child(f, body_records);
+    for (size_t i = 0; i < DD_COUNT(places); i++) {
+        change_log(f, (LOG_RECORDS - 2) * FRAME + places[i]);
+        open_store(f);
+        assert_int_equal(count_records(f), records - 1);
+        assert_int_equal(put(f, DD_TABLE_JOURNAL, (uint32_t)records, 100), 0);
+        close_store(f);
+    }
+    open_store(f);
+    assert_int_equal(count_records(f), LOG_RECORDS);
+    close_store(f);
+}
+
+/* One that another follows was acknowledged. */
+static void test_damaged_log_is_refused(void **state)
+{
+    struct fixture *f = *state;
+    char path[128], other[128];
+
+    in_child(f, body_records);
+    path_in(f, "wal", path);
+    path_in(f, "other", other);
+    for (off_t frame = 0; frame < LOG_RECORDS - 2; frame++) {
+        change_log(f, frame * FRAME + 40);
+        assert_int_equal(dd_store_lmdb_open(&f->loop, &f->options, &f->store, &f->error),
+                         DD_STORE_CORRUPT);
+        assert_non_null(strstr(f->error.text, path));
+        assert_non_null(strstr(f->error.text, "backup"));
+        change_log(f, frame * FRAME + 40);
+    }
+    assert_int_equal(rename(path, other), 0);
+    assert_int_equal(dd_store_lmdb_open(&f->loop, &f->options, &f->store, &f->error),
+                     DD_STORE_CORRUPT);
+    assert_non_null(strstr(f->error.text, "missing"));
+    assert_int_equal(rename(other, path), 0);
+    assert_int_equal(truncate(path, 700), 0);
+    assert_int_equal(dd_store_lmdb_open(&f->loop, &f->options, &f->store, &f->error),
+                     DD_STORE_CORRUPT);
+}
+
+/* A new store does not take over what an old one left behind. */
+static void test_log_of_another_store(void **state)
+{
+    struct fixture *f = *state;
+    char path[128];
+
+    in_child(f, body_records);
+    path_in(f, "data.mdb", path);
+    assert_int_equal(unlink(path), 0);
+    open_store(f);
+    assert_int_equal(count_records(f), 0);
+    close_store(f);
+}
+
 /* --- the journal on it: kill -9, damage -------------------------------------------------- */
 
 #define TORTURE_EXECUTIONS 8
@@ -979,6 +1189,11 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_full_at_start, setup, teardown),
         cmocka_unit_test_setup_teardown(test_readonly_disk, setup, teardown),
         cmocka_unit_test_setup_teardown(test_failed_write_is_final, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_log_survives, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_log_is_for_records_in_order, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_torn_frame_is_dropped, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_damaged_log_is_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_log_of_another_store, setup, teardown),
         cmocka_unit_test_setup_teardown(test_kill_torture, setup, teardown),
         cmocka_unit_test_setup_teardown(test_changed_bytes_are_found, setup, teardown),
         cmocka_unit_test_setup_teardown(test_cut_short, setup, teardown),

@@ -8,6 +8,7 @@ the log alone.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import re
@@ -70,6 +71,7 @@ CASES = {
     "newer store": Case("START_FAILED", "version 1000", cure="use a newer durabled"),
     "cut short": Case("START_FAILED", "cut short", cure="restore the directory"),
     "journal changed": Case("START_FAILED", "record .* is damaged", cure="durabled check"),
+    "log changed": Case("START_FAILED", "of the log is damaged", cure="restore the whole"),
     "record changed": Case("EXECUTION_CORRUPT", "record 1 of .* does not hold", EXECUTION),
     "record missing": Case("EXECUTION_CORRUPT", "record 2 of .* is missing", EXECUTION),
     "read-only disk": Case("START_FAILED", "read-only", cure="mount it writable.*--data"),
@@ -350,6 +352,8 @@ def test_check_goes_on_behind_a_damaged_record(world: World) -> None:
     world.finish("a")
     assert world.daemon
     world.daemon.kill()
+    with edited(world, b"meta") as (txn, meta):
+        txn.delete(b"fold", db=meta)
     with edited(world, b"journal") as (txn, journal):
         records = list(txn.cursor(db=journal))[-2:]
         for key, value in records:
@@ -367,7 +371,7 @@ def test_damage_in_the_tail_of_the_journal(world: World) -> None:
     """What is not yet folded can't be given up: the daemon does not start over it."""
     serve(world, "order")
     world.start("order", "a", {"order": "a"})
-    wait_for("the wait", lambda: "W" in world.story("a").split())
+    world.finish("a")
     assert world.daemon
     world.daemon.kill()
     with edited(world, b"meta") as (txn, meta):
@@ -377,6 +381,48 @@ def test_damage_in_the_tail_of_the_journal(world: World) -> None:
         txn.put(key, value[:-1] + bytes([value[-1] ^ 1]), db=journal)
     refused(world)
     diagnose(world, "journal changed")
+
+
+def frames_of_the_log(world: World) -> int:
+    """How many there are that the tables lack."""
+    env = lmdb.open(str(world.data), max_dbs=32, readonly=True, lock=False)
+    with env.begin() as txn:
+        mark = txn.get(b"wal", db=env.open_db(b"meta", txn, create=False))
+    env.close()
+    (number,) = struct.unpack_from("=Q", mark)
+    log = (world.data / "wal").read_bytes()
+    at = frames = 0
+    while log[at : at + 4] == b"DDWL":
+        length, sequence = struct.unpack_from("=IQ", log, at + 4)
+        if sequence != number + frames + 1:
+            break
+        frames += 1
+        at += (32 + length + 511) // 512 * 512
+    return frames
+
+
+def test_damage_in_the_log(world: World) -> None:
+    """What was acknowledged and is in no table yet can't be given up either."""
+    serve(world, "order")
+    assert world.daemon
+    for number in itertools.count():
+        world.start("order", f"n{number}", {"order": "a"})
+        world.daemon.popen.send_signal(signal.SIGSTOP)
+        if frames_of_the_log(world) >= 2:
+            break
+        world.daemon.popen.send_signal(signal.SIGCONT)
+    world.daemon.kill()
+    with (world.data / "wal").open("r+b") as file:
+        file.seek(100)
+        byte = file.read(1)[0]
+        file.seek(100)
+        file.write(bytes([byte ^ 1]))
+    refused(world)
+    line = diagnose(world, "log changed")
+    assert str(world.data) in line["error"]
+    done = world.check()
+    assert done.returncode != 0
+    assert "of the log is damaged" in done.stdout + done.stderr
 
 
 def test_read_only_disk(world: World) -> None:

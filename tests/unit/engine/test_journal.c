@@ -827,10 +827,10 @@ static void test_founding(void **state)
     dd_journal_close(f.journal);
     /* META is "secret", "version": the order of keys. */
     assert_int_equal(dd_store_mem_count(f.mem, DD_TABLE_META), 2);
-    dd_store_mem_change(f.mem, DD_TABLE_META, 1, 3, 3);
+    dd_store_mem_change(f.mem, DD_TABLE_META, 1, 3, 2 ^ 3);
     assert_int_equal(dd_journal_open(&f.config, other, &journal, &error), DD_STORE_VERSION);
-    assert_non_null(strstr(error.text, "version 2"));
-    dd_store_mem_change(f.mem, DD_TABLE_META, 1, 3, 3);
+    assert_non_null(strstr(error.text, "version 3"));
+    dd_store_mem_change(f.mem, DD_TABLE_META, 1, 3, 2 ^ 3);
     dd_store_mem_delete(f.mem, DD_TABLE_META, 0);
     assert_int_equal(dd_journal_open(&f.config, other, &journal, &error), DD_STORE_CORRUPT);
     dd_store_mem_delete(f.mem, DD_TABLE_META, 0);
@@ -838,6 +838,28 @@ static void test_founding(void **state)
     assert_null(journal);
     dd_store_mem_delete(f.mem, DD_TABLE_JOURNAL, 0);
     f.journal = reopen(&f, f.mem);
+    teardown(&f);
+}
+
+/* It becomes of this version with the first commit. */
+static void test_older_version(void **state)
+{
+    struct fixture f;
+    size_t version;
+
+    (void)state;
+    setup(&f, 1, 100, 1000);
+    (void)start(&f);
+    settle(&f);
+    f.journal->committing = false;
+    dd_journal_close(f.journal);
+    version = dd_store_mem_count(f.mem, DD_TABLE_META) - 1;
+    dd_store_mem_change(f.mem, DD_TABLE_META, version, 3, 2 ^ 1);
+    f.journal = reopen(&f, f.mem);
+    assert_int_equal(dd_store_mem_value(f.mem, DD_TABLE_META, version).data[3], 1);
+    settle(&f);
+    version = dd_store_mem_count(f.mem, DD_TABLE_META) - 1;
+    assert_int_equal(dd_store_mem_value(f.mem, DD_TABLE_META, version).data[3], 2);
     teardown(&f);
 }
 
@@ -1349,6 +1371,7 @@ int main(void)
         cmocka_unit_test(test_failed_commit_is_final),
         cmocka_unit_test(test_high_mark),
         cmocka_unit_test(test_founding),
+        cmocka_unit_test(test_older_version),
         cmocka_unit_test(test_functions),
         cmocka_unit_test(test_delete_in_steps),
         cmocka_unit_test(test_many_due),
