@@ -62,7 +62,8 @@ static int mark_read(struct store_lmdb *s, bool *out_there, uint64_t *out_sequen
 
 int store_log_mark(struct store_lmdb *s, MDB_txn *txn)
 {
-    uint64_t mark[MARK_BYTES / 8] = {s->wal.sequence, mark_sum(s->wal.sequence)};
+    uint64_t number = wal_mark(&s->wal);
+    uint64_t mark[MARK_BYTES / 8] = {number, mark_sum(number)};
     MDB_val key = {sizeof(MARK_NAME) - 1, MARK_NAME}, value = {sizeof(mark), mark};
 
     return mdb_put(txn, s->dbis[DD_TABLE_META], &key, &value, 0);

@@ -63,7 +63,7 @@ static int apply_log(struct store_lmdb *s, MDB_txn *txn)
         return 0;
     while (rc == 0 && store_log_next(s, &at, &batch))
         rc = apply_batch(s, txn, &batch);
-    return rc == 0 && (at > 0 || !s->log_marked) ? store_log_mark(s, txn) : rc;
+    return rc == 0 ? store_log_mark(s, txn) : rc;
 }
 
 static int commit_once(struct store_lmdb *s)
@@ -133,9 +133,9 @@ static int commit(struct store_lmdb *s)
     /* Where no byte is written in place, the log may have met a full disk. */
     s->in_log = false;
     rc = commit_with_reserve(s);
-    if (rc == 0) {
+    if (rc == 0 && s->wal.fd >= 0) {
         wal_clear(&s->wal);
-        s->log_marked = s->wal.fd >= 0;
+        s->log_marked = true;
     }
     return rc;
 }

@@ -196,7 +196,7 @@ int wal_append(struct wal *wal, struct dd_span payload)
 {
     struct frame frame = {.magic = MAGIC,
                           .len = (uint32_t)payload.len,
-                          .sequence = ++wal->sequence,
+                          .sequence = wal->sequence + 1,
                           .payload_sum = dd_checksum64(payload)};
     struct iovec parts[] = {{&frame, sizeof(frame)},
                             {(void *)(uintptr_t)payload.data, payload.len}};
@@ -207,9 +207,11 @@ int wal_append(struct wal *wal, struct dd_span payload)
     err = write_all(wal->fd, parts, 2, wal->end);
     if (err == 0 && fdatasync(wal->fd) != 0)
         err = errno;
-    if (err == 0)
-        wal->end += frame_bytes(payload.len);
-    return err;
+    if (err != 0)
+        return err;
+    wal->sequence++;
+    wal->end += frame_bytes(payload.len);
+    return 0;
 }
 
 bool wal_next(const struct wal *wal, uint64_t *at, struct dd_span *out_payload)
@@ -224,7 +226,13 @@ bool wal_next(const struct wal *wal, uint64_t *at, struct dd_span *out_payload)
     return true;
 }
 
+uint64_t wal_mark(const struct wal *wal)
+{
+    return wal->sequence + 1;
+}
+
 void wal_clear(struct wal *wal)
 {
+    wal->sequence = wal_mark(wal);
     wal->end = 0;
 }

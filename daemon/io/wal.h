@@ -22,7 +22,7 @@ struct wal {
     const char *map;
     uint64_t size;
     uint64_t end;      /* where the next frame goes */
-    uint64_t sequence; /* of the last frame that was written, or that failed */
+    uint64_t sequence; /* of the last frame */
 };
 
 /* Makes a log of `size` bytes, a multiple of 512, at `path`, whole or not at all. 0, or an
@@ -39,12 +39,16 @@ void wal_close(struct wal *wal);
 /* Whether a frame with so many bytes has room; never where there is no log. */
 bool wal_fits(const struct wal *wal, size_t len);
 
-/* Appends a frame and syncs. 0, or an errno; its number is then used up. */
+/* Appends a frame and syncs. 0, or an errno: its bytes may yet be there, so what it has is
+ * to be safe elsewhere, and the log emptied, before anything else is acknowledged that is not
+ * written in its place. */
 int wal_append(struct wal *wal, struct dd_span payload) DD_MUST_CHECK;
 
 /* The payload of the frame at `*at` (start with 0), and moves on; false at the end. It is
  * valid until the log is emptied and appended to. */
 bool wal_next(const struct wal *wal, uint64_t *at, struct dd_span *out_payload);
 
-/* All that is in it is safe elsewhere, together with `sequence`. */
+/* The number that stands for all that is in the log, and for a frame that failed. */
+uint64_t wal_mark(const struct wal *wal);
+/* All that is in it is safe elsewhere, together with its mark. */
 void wal_clear(struct wal *wal);

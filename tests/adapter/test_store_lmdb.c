@@ -863,6 +863,49 @@ static void test_log_of_another_store(void **state)
     close_store(f);
 }
 
+/* Where no byte is written in place, the log may meet a full disk. The commit is then
+ * LMDB's. */
+static void body_log_on_full_disk(struct fixture *f)
+{
+    static char junk[4096];
+    struct seen seen;
+    char path[128];
+    struct stat st;
+    uint32_t n = 0;
+    int fd;
+
+    open_store(f);
+    expect(put(f, DD_TABLE_HEADS, 1, 100) == 0);
+    path_in(f, "wal", path);
+    expect(stat(path, &st) == 0);
+    expect(truncate(path, 0) == 0 && truncate(path, st.st_size) == 0);
+    path_in(f, "junk", path);
+    fd = open(path, O_WRONLY | O_CREAT, 0600);
+    while (write(fd, junk, sizeof(junk)) > 0)
+        continue;
+    (void)close(fd);
+    while (put(f, DD_TABLE_JOURNAL, n + 1, 1000) == 0) {
+        n++;
+        expect(n < 1000);
+    }
+    expect(n > 0 && f->status == DD_STORE_FULL);
+    expect(unlink(path) == 0);
+    for (uint32_t i = 0; i < 10; i++, n++)
+        expect(put(f, DD_TABLE_JOURNAL, n + 1, 100) == 0);
+    close_store(f);
+    open_store(f);
+    expect(scan(f, DD_TABLE_JOURNAL, -1, false, 4096, &seen) == n);
+    expect(put(f, DD_TABLE_HEADS, 3, 100) == 0);
+    expect(scan(f, DD_TABLE_JOURNAL, -1, false, 4096, &seen) == n);
+    close_store(f);
+}
+
+static void test_log_on_full_disk(void **state)
+{
+    if (!in_tmpfs(*state, "size=20m", body_log_on_full_disk))
+        skip();
+}
+
 /* --- the journal on it: kill -9, damage -------------------------------------------------- */
 
 #define TORTURE_EXECUTIONS 8
@@ -1194,6 +1237,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_torn_frame_is_dropped, setup, teardown),
         cmocka_unit_test_setup_teardown(test_damaged_log_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(test_log_of_another_store, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_log_on_full_disk, setup, teardown),
         cmocka_unit_test_setup_teardown(test_kill_torture, setup, teardown),
         cmocka_unit_test_setup_teardown(test_changed_bytes_are_found, setup, teardown),
         cmocka_unit_test_setup_teardown(test_cut_short, setup, teardown),
