@@ -23,27 +23,34 @@ static const char *find_endpoint(void)
     return either("AWS_ENDPOINT_URL_LAMBDA", "AWS_ENDPOINT_URL");
 }
 
+/* What stands behind `prefix`; NULL when `text` does not begin with it. */
+static const char *behind(const char *text, const char *prefix)
+{
+    for (; *prefix; text++, prefix++)
+        if (*text != *prefix)
+            return NULL;
+    return text;
+}
+
 /* Keys go over the network in the clear to this machine and to the addresses of AWS's agents
  * only, as AWS's SDKs have it. */
 static bool may_tell_keys(const char *url)
 {
     static const char *const hosts[] = {"localhost",     "127.0.0.1",      "[::1]",
                                         "169.254.170.2", "169.254.170.23", "[fd00:ec2::23]"};
-    const char *host = url + 7;
+    const char *host = behind(url, "http://");
 
-    if (strncmp(url, "https://", 8) == 0)
-        return true;
-    if (strncmp(url, "http://", 7) != 0)
-        return false;
+    if (!host)
+        return behind(url, "https://") != NULL;
     for (size_t i = 0; i < DD_COUNT(hosts); i++) {
-        size_t len = strlen(hosts[i]);
+        const char *rest = behind(host, hosts[i]);
 
-        if (strncmp(host, hosts[i], len) != 0)
+        if (!rest)
             continue;
         /* Whatever else stands behind the name may make it a user's, before another host. */
-        if (host[len] == ':')
-            len += 1 + strspn(host + len + 1, "0123456789");
-        if (strchr("/?", host[len]))
+        if (*rest == ':')
+            rest += 1 + strspn(rest + 1, "0123456789");
+        if (strchr("/?", *rest))
             return true;
     }
     return false;

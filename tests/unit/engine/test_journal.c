@@ -827,10 +827,10 @@ static void test_founding(void **state)
     dd_journal_close(f.journal);
     /* META is "secret", "version": the order of keys. */
     assert_int_equal(dd_store_mem_count(f.mem, DD_TABLE_META), 2);
-    dd_store_mem_change(f.mem, DD_TABLE_META, 1, 3, 2 ^ 3);
+    dd_store_mem_change(f.mem, DD_TABLE_META, 1, 3, 1);
     assert_int_equal(dd_journal_open(&f.config, other, &journal, &error), DD_STORE_VERSION);
     assert_non_null(strstr(error.text, "version 3"));
-    dd_store_mem_change(f.mem, DD_TABLE_META, 1, 3, 2 ^ 3);
+    dd_store_mem_change(f.mem, DD_TABLE_META, 1, 3, 1);
     dd_store_mem_delete(f.mem, DD_TABLE_META, 0);
     assert_int_equal(dd_journal_open(&f.config, other, &journal, &error), DD_STORE_CORRUPT);
     dd_store_mem_delete(f.mem, DD_TABLE_META, 0);
@@ -854,7 +854,7 @@ static void test_older_version(void **state)
     f.journal->committing = false;
     dd_journal_close(f.journal);
     version = dd_store_mem_count(f.mem, DD_TABLE_META) - 1;
-    dd_store_mem_change(f.mem, DD_TABLE_META, version, 3, 2 ^ 1);
+    dd_store_mem_change(f.mem, DD_TABLE_META, version, 3, 3);
     f.journal = reopen(&f, f.mem);
     assert_int_equal(dd_store_mem_value(f.mem, DD_TABLE_META, version).data[3], 1);
     settle(&f);
